@@ -1,0 +1,103 @@
+//! One shipped binary as a running process, ended when the test lets go of it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// How long a program may take until it says `ready`.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// A running program and what its `ready` line said.
+#[derive(Debug)]
+pub struct Program {
+    child: Child,
+    ready: String,
+}
+
+/// The path of a binary of this workspace, beside the running test's.
+///
+/// # Panics
+/// Where it has not been built: `cargo build --release --workspace` first.
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let folder = test.parent().and_then(|deps| deps.parent()).expect("tests run from target/*/deps");
+    let path = folder.join(name);
+    assert!(path.exists(), "{} is missing: run `cargo build --release` first", path.display());
+    path
+}
+
+impl Program {
+    /// Starts `name` with `args` and waits for its `ready` line.
+    ///
+    /// # Panics
+    /// When the program ends or says nothing in time; its standard error is in the message.
+    pub fn start(name: &str, args: &[&str]) -> Self {
+        let mut child = Command::new(binary(name))
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let stdout = child.stdout.take().expect("piped");
+        let mut stderr = child.stderr.take().expect("piped");
+        let (ready_out, ready_in) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = ready_out.send(line);
+            }
+        });
+        let noise = std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = stderr.read_to_string(&mut text);
+            text
+        });
+        match ready_in.recv_timeout(READY_WITHIN) {
+            Ok(ready) if ready.starts_with("ready ") => Self { child, ready },
+            other => {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("{name} is not ready ({other:?}): {}", noise.join().unwrap_or_default());
+            }
+        }
+    }
+
+    /// The value of `key=` in the ready line.
+    ///
+    /// # Panics
+    /// When the line has no such key.
+    pub fn address(&self, key: &str) -> &str {
+        self.ready
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+            .unwrap_or_else(|| panic!("no {key}= in {:?}", self.ready))
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub fn terminate(mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill -TERM works");
+        self.child.wait().expect("a child can be waited for")
+    }
+
+    /// Sends SIGKILL and waits for the end.
+    pub fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
