@@ -17,6 +17,17 @@ pub fn pictures(name: &str) -> Option<PathBuf> {
     beneath("NIGHTJAR_PICTURES", name)
 }
 
+/// A golden file: below the folder that `NIGHTJAR_GOLDEN` names, else in the folder `golden`
+/// beside the models.
+pub fn golden(name: &str) -> Option<PathBuf> {
+    if std::env::var_os("NIGHTJAR_GOLDEN").is_some() {
+        return beneath("NIGHTJAR_GOLDEN", name);
+    }
+    let models = PathBuf::from(std::env::var_os("NIGHTJAR_MODELS")?);
+    let path = models.parent()?.join("golden").join(name);
+    path.exists().then_some(path)
+}
+
 fn beneath(variable: &str, name: &str) -> Option<PathBuf> {
     let path = Path::new(&std::env::var_os(variable)?).join(name);
     path.exists().then_some(path)
