@@ -65,11 +65,20 @@ fn golden(path: &Path) -> Vec<(String, Vec<Expected>)> {
         .collect()
 }
 
-/// Every expected thing of at least `floor` is found, and nothing else that is well above it.
-fn compare(name: &str, model: &Model, found: &[Detection], expected: &[Expected], floor: f32) {
-    let mut left: Vec<&Detection> = found.iter().collect();
+/// What was found beside the expected things; each of those that has `floor` must be there.
+///
+/// What TFLite scored just below the floor may stand just above it here: only what stands
+/// 0.05 above counts as more.
+fn beside(
+    name: &str,
+    model: &Model,
+    found: &[Detection],
+    expected: &[Expected],
+    floor: f32,
+) -> Vec<Detection> {
+    let mut left = found.to_vec();
     for expect in expected.iter().filter(|expect| expect.score >= floor) {
-        let same = |detection: &&Detection| {
+        let same = |detection: &Detection| {
             u64::from(detection.class) == expect.class
                 && (detection.score - expect.score).abs() <= 0.05
                 && detection.bbox.iou(&expect.bbox) > 0.9
@@ -79,9 +88,8 @@ fn compare(name: &str, model: &Model, found: &[Detection], expected: &[Expected]
         assert_eq!(model.label(left[at].class), expect.label);
         left.remove(at);
     }
-    // What TFLite scored just below the floor may stand just above it here.
     left.retain(|detection| detection.score >= floor + 0.05);
-    assert!(left.is_empty(), "{name}: TFLite does not show {left:?}");
+    left
 }
 
 #[test]
@@ -112,7 +120,8 @@ fn detections_are_tflites() {
     let mut detector = model.detector();
     for (name, expected) in golden(&list) {
         let found = run(&mut detector, &list.with_file_name(format!("{name}.input.u8")));
-        compare(&name, &model, &found, &expected, 0.3);
+        let more = beside(&name, &model, &found, &expected, 0.3);
+        assert!(more.is_empty(), "{name}: TFLite does not show {more:?}");
     }
 }
 
@@ -129,15 +138,14 @@ fn the_clear_ones_are_found_in_the_pictures_themselves() {
         let (input, w, h) = detector.input();
         assert!(view.sample_into(input, w, h));
         let found = detector.detect().to_vec();
-        // Another sampler, other edges: the same things in about the same places.
-        for expect in expected.iter().filter(|expect| expect.score >= 0.6) {
-            let same = |detection: &Detection| {
-                u64::from(detection.class) == expect.class
-                    && detection.bbox.iou(&expect.bbox) > 0.8
-                    && detection.score >= 0.5
-            };
-            assert!(found.iter().any(same), "{name}: no {expect:?} in {found:#?}");
-        }
+        // Another sampler shifts scores a little, so that of two anchors on one thing the
+        // other may win; it is still on a thing that TFLite shows.
+        let more = beside(&name, &model, &found, &expected, 0.6);
+        let known = |detection: &Detection| {
+            let same = |expect: &Expected| u64::from(detection.class) == expect.class;
+            expected.iter().any(|expect| same(expect) && detection.bbox.iou(&expect.bbox) > 0.5)
+        };
+        assert!(more.iter().all(known), "{name}: TFLite does not show {more:?}");
     }
 }
 

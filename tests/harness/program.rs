@@ -22,7 +22,8 @@ pub struct Program {
 /// Where it has not been built: `cargo build --release --workspace` first.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
-    let folder = test.parent().and_then(|deps| deps.parent()).expect("tests run from target/*/deps");
+    let folder =
+        test.parent().and_then(|deps| deps.parent()).expect("tests run from target/*/deps");
     let path = folder.join(name);
     assert!(path.exists(), "{} is missing: run `cargo build --release` first", path.display());
     path

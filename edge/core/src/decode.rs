@@ -177,7 +177,7 @@ impl Decoder {
         let floor = self.options.score_min.max(SCORE_MIN);
         let scores = table(score);
         let below = scores.iter().take_while(|score| **score < floor).count();
-        let threshold = u16::try_from(below).expect("a table has 256 entries");
+        let threshold = u16::try_from(below).unwrap_or(u16::MAX);
         self.heads.push(Head { numbers: table(number), scores, threshold }).is_ok()
     }
 
@@ -200,7 +200,7 @@ impl Decoder {
                 if u16::from(strongest) < head.threshold {
                     continue;
                 }
-                let Some(bbox) = self.bbox(head, numbers, anchor) else { continue };
+                let Some(bbox) = self.bbox(head, *numbers, anchor) else { continue };
                 for (class, score) in self.survivors(head, row, strongest) {
                     keep(candidates, Candidate { anchor: index, class, score, bbox });
                 }
@@ -229,7 +229,7 @@ impl Decoder {
             .take(if many { usize::MAX } else { 1 })
     }
 
-    fn bbox(&self, head: &Head, numbers: &[u8; BOX_NUMBERS], anchor: &Anchor) -> Option<BBox> {
+    fn bbox(&self, head: &Head, numbers: [u8; BOX_NUMBERS], anchor: &Anchor) -> Option<BBox> {
         let [y, x, h, w] = numbers.map(|stored| look(&head.numbers, stored));
         let [y_scale, x_scale, h_scale, w_scale] = self.options.scales;
         let (y, x) = (y / y_scale * anchor.h + anchor.y, x / x_scale * anchor.w + anchor.x);

@@ -85,26 +85,39 @@ impl Step {
         for (block, out) in out.chunks_mut(CHANNELS).enumerate() {
             let first = block * CHANNELS;
             let mut sums = [0; CHANNELS];
-            let sums = &mut sums[..out.len()];
-            sums.copy_from_slice(&self.bias[first..first + out.len()]);
+            sums[..out.len()].copy_from_slice(&self.bias[first..first + out.len()]);
             for down in 0..self.rows.kernel {
                 let Some(row) = self.rows.source(row, down) else { continue };
                 for across in 0..self.columns.kernel {
                     let Some(column) = self.columns.source(column, across) else { continue };
                     let at = (row * self.columns.input + column) * self.channels + first;
                     let tap = (down * self.columns.kernel + across) * self.channels + first;
-                    self.add(sums, &input[at..], &self.weights[tap..]);
+                    let zero_point = i16::from(self.zero_point);
+                    let (input, weights) = (&input[at..], &self.weights[tap..]);
+                    // A whole block has a length that the compiler knows.
+                    match (input.first_chunk(), weights.first_chunk()) {
+                        (Some(input), Some(weights)) if out.len() == CHANNELS => {
+                            add::<CHANNELS>(&mut sums, input, weights, zero_point);
+                        }
+                        _ => add_some(&mut sums[..out.len()], input, weights, zero_point),
+                    }
                 }
             }
-            self.requant.store(first, sums, out);
+            self.requant.store(first, &sums[..out.len()], out);
         }
     }
+}
 
-    #[inline]
-    fn add(&self, sums: &mut [i32], input: &[u8], weights: &[i16]) {
-        let zero_point = i16::from(self.zero_point);
-        for ((sum, input), weight) in sums.iter_mut().zip(input).zip(weights) {
-            *sum += i32::from(i16::from(*input) - zero_point) * i32::from(*weight);
-        }
+#[inline]
+fn add<const N: usize>(sums: &mut [i32; N], input: &[u8; N], weights: &[i16; N], zero_point: i16) {
+    for at in 0..N {
+        sums[at] += i32::from(i16::from(input[at]) - zero_point) * i32::from(weights[at]);
+    }
+}
+
+#[inline]
+fn add_some(sums: &mut [i32], input: &[u8], weights: &[i16], zero_point: i16) {
+    for ((sum, input), weight) in sums.iter_mut().zip(input).zip(weights) {
+        *sum += i32::from(i16::from(*input) - zero_point) * i32::from(*weight);
     }
 }

@@ -30,6 +30,8 @@ mod depthwise;
 mod error;
 mod plan;
 mod requant;
+#[cfg(test)]
+mod twin;
 mod window;
 
 pub use conv::Conv;

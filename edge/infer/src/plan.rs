@@ -128,7 +128,10 @@ impl Builder {
             steps: self
                 .steps
                 .into_iter()
-                .map(|(kernel, input, output)| (kernel, place(input), place(output)))
+                .map(|(kernel, input, output)| {
+                    let (input, output) = (place(input), place(output));
+                    Step { kernel, input, output }
+                })
                 .collect(),
             arena_bytes,
         })
@@ -167,10 +170,18 @@ impl Builder {
     }
 }
 
+/// A kernel, and where in the arena it reads and writes.
+#[derive(Debug, Clone)]
+struct Step {
+    kernel: Kernel,
+    input: Range<usize>,
+    output: Range<usize>,
+}
+
 /// A graph that is ready to run; shared by all who run it.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    steps: Box<[(Kernel, Range<usize>, Range<usize>)]>,
+    steps: Box<[Step]>,
     input: (Tensor, Range<usize>),
     outputs: Box<[(Tensor, Range<usize>)]>,
     arena_bytes: usize,
@@ -220,7 +231,7 @@ impl Plan {
     /// Where `arena` is shorter than [`Plan::arena_bytes`] or `patch` than
     /// [`Plan::patch_len`].
     pub fn run(&self, arena: &mut [u8], patch: &mut [i16]) {
-        for (kernel, input, output) in &self.steps {
+        for Step { kernel, input, output } in &self.steps {
             let (input, output) = arena::two(arena, input, output);
             match kernel {
                 Kernel::Conv(step) => step.run(input, output, patch),
@@ -242,6 +253,10 @@ impl Random {
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+
+    pub(crate) fn byte(&mut self) -> u8 {
+        self.next().to_le_bytes()[0]
     }
 
     /// 0 to `end`, exclusive.

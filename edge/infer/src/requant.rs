@@ -88,7 +88,12 @@ impl Requant {
 
 /// `value` rounded half to even, plus the zero point, clamped to `range`.
 #[inline]
-#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "bits of floats of one binade are differences of integers; the range is a u8's"
+)]
 fn round(value: f32, zero_point: u8, [low, high]: [u8; 2]) -> u8 {
     let zero_point = i32::from(zero_point);
     let below = (i32::from(low) - zero_point) as f32;
@@ -125,7 +130,7 @@ mod tests {
 
     #[test]
     fn rounding_equals_the_slow_way() {
-        for step in -60_000_i16..60_0 {
+        for step in -30_000_i16..30_000 {
             let value = f32::from(step) / 128.0;
             let expect = (libm::rintf(value) + 131.0).clamp(0.0, 255.0);
             assert_eq!(f32::from(round(value, 131, [0, 255])), expect, "{value}");

@@ -10,6 +10,8 @@ use tract_tflite::tflite::{self, BuiltinOperator, TensorType};
 
 /// Most operators of a graph; more is refused.
 const OPERATORS_MAX: usize = 4096;
+/// Most inputs, and most outputs, of an operator.
+const TENSORS_MAX: usize = 64;
 
 /// What in the file is in the way, in words.
 pub(super) type Refusal = String;
@@ -66,7 +68,7 @@ impl<'a> Graph<'a> {
         let [input] = inputs.as_slice() else {
             return Err(format!("has {} inputs, one is expected", inputs.len()));
         };
-        let input = number(*input, tensors.len()).flatten().ok_or("its input is no tensor")?;
+        let input = number(*input, tensors.len())?.ok_or("its input is no tensor")?;
         Ok(Self { operators, tensors, buffers, input })
     }
 
@@ -181,12 +183,17 @@ impl<'a> Operator<'a> {
                 .variant_name()
                 .map_or_else(|| format!("number {}", builtin.0), ToOwned::to_owned),
         };
-        let wrong = || format!("operator {name} names a tensor that is not there");
-        let inputs = raw.inputs().into_iter().flatten().map(|tensor| number(tensor, tensors));
-        let outputs =
-            raw.outputs().into_iter().flatten().map(|tensor| number(tensor, tensors).flatten());
-        let inputs = inputs.collect::<Option<_>>().ok_or_else(wrong)?;
-        let outputs = outputs.collect::<Option<_>>().ok_or_else(wrong)?;
+        let list = |tensors_of: Option<flatbuffers::Vector<'a, i32>>| {
+            let list: Vec<i32> = tensors_of.into_iter().flatten().take(TENSORS_MAX + 1).collect();
+            if list.len() > TENSORS_MAX {
+                return Err(format!("operator {name} has more than {TENSORS_MAX} tensors"));
+            }
+            let numbers: Result<Vec<_>, _> =
+                list.into_iter().map(|tensor| number(tensor, tensors)).collect();
+            numbers.map_err(|refusal| format!("operator {name} {refusal}"))
+        };
+        let inputs = list(raw.inputs())?;
+        let outputs = list(raw.outputs())?.into_iter().flatten().collect();
         Ok(Self { code: builtin, name, inputs, outputs, raw })
     }
 
@@ -203,11 +210,13 @@ impl<'a> Operator<'a> {
     }
 }
 
-/// A tensor's number; `Some(None)` for TFLite's -1, left out.
-fn number(raw: i32, tensors: usize) -> Option<Option<usize>> {
-    match usize::try_from(raw) {
-        Ok(number) => (number < tensors).then_some(Some(number)),
-        Err(_) => (raw == -1).then_some(None),
+/// A tensor's number; `None` for TFLite's -1, left out.
+fn number(raw: i32, tensors: usize) -> Result<Option<usize>, Refusal> {
+    let number = usize::try_from(raw).ok();
+    if raw == -1 || number.is_some_and(|number| number < tensors) {
+        Ok(number)
+    } else {
+        Err(format!("names tensor {raw}, there are {tensors}"))
     }
 }
 
