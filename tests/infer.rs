@@ -5,26 +5,11 @@ use edge_core::decode::Detection;
 use edge_core::geometry::BBox;
 use edge_core::pixels::View;
 use harness::data;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 const MODEL: &str = "ssd_mobilenet_v1_coco_quant.tflite";
 const GOLDEN: &str = "ssd_v1.json";
-
-/// The files that a test needs; `None`, said aloud, where one cannot be had.
-///
-/// # Panics
-/// On CI, where all must be there.
-fn files<const N: usize>(test: &str, wanted: [Option<PathBuf>; N]) -> Option<[PathBuf; N]> {
-    let found: Vec<PathBuf> = wanted.into_iter().flatten().collect();
-    if let Ok(found) = found.try_into() {
-        return Some(found);
-    }
-    let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-    assert!(!ci, "{test}: NIGHTJAR_MODELS, its golden files or NIGHTJAR_PICTURES are missing");
-    println!("left out: {test} (no NIGHTJAR_MODELS, golden files or NIGHTJAR_PICTURES)");
-    None
-}
 
 fn load(path: &Path) -> Arc<Model> {
     Model::load(path, None).unwrap_or_else(|error| panic!("{error}"))
@@ -95,7 +80,7 @@ fn beside(
 #[test]
 fn heads_equal_xnnpack_to_the_bit() {
     let wanted = [data::model(MODEL), data::golden(GOLDEN)];
-    let Some([model, list]) = files("heads_equal_xnnpack_to_the_bit", wanted) else { return };
+    let Some([model, list]) = data::all("heads_equal_xnnpack_to_the_bit", wanted) else { return };
     let mut detector = load(&model).detector();
     let pictures = golden(&list);
     assert_eq!(pictures.len(), 10);
@@ -115,7 +100,7 @@ fn heads_equal_xnnpack_to_the_bit() {
 #[test]
 fn detections_are_tflites() {
     let wanted = [data::model(MODEL), data::golden(GOLDEN)];
-    let Some([model, list]) = files("detections_are_tflites", wanted) else { return };
+    let Some([model, list]) = data::all("detections_are_tflites", wanted) else { return };
     let model = load(&model);
     let mut detector = model.detector();
     for (name, expected) in golden(&list) {
@@ -129,7 +114,7 @@ fn detections_are_tflites() {
 fn the_clear_ones_are_found_in_the_pictures_themselves() {
     let wanted = [data::model(MODEL), data::golden(GOLDEN), data::pictures(".")];
     let name = "the_clear_ones_are_found_in_the_pictures_themselves";
-    let Some([model, list, pictures]) = files(name, wanted) else { return };
+    let Some([model, list, pictures]) = data::all(name, wanted) else { return };
     let model = load(&model);
     let mut detector = model.detector();
     for (name, expected) in golden(&list) {
@@ -159,7 +144,7 @@ fn other_models_are_refused_by_name() {
         ("coco_labels.txt", "not a TFLite file"),
     ] {
         let wanted = [data::model(file)];
-        let Some([path]) = files("other_models_are_refused_by_name", wanted) else { return };
+        let Some([path]) = data::all("other_models_are_refused_by_name", wanted) else { return };
         let error = Model::load(&path, None).expect_err("it is no detector").to_string();
         println!("{error}");
         assert!(error.contains(file) && error.contains(words), "{error}");
@@ -171,7 +156,7 @@ fn other_models_are_refused_by_name() {
 fn labels_come_from_their_file_where_one_is_named() {
     let wanted = [data::model(MODEL), data::model("coco_labels.txt")];
     let name = "labels_come_from_their_file_where_one_is_named";
-    let Some([model, labels]) = files(name, wanted) else { return };
+    let Some([model, labels]) = data::all(name, wanted) else { return };
     let (own, read) = (load(&model), Model::load(&model, Some(&labels)).expect("labels"));
     assert!((0..=u8::MAX).all(|class| own.label(class) == read.label(class)));
     assert_eq!(own.name(), "ssd_mobilenet_v1_coco_quant");
@@ -183,7 +168,8 @@ fn labels_come_from_their_file_where_one_is_named() {
 /// what is read also runs.
 #[test]
 fn damaged_models_are_read_or_refused() {
-    let Some([model]) = files("damaged_models_are_read_or_refused", [data::model(MODEL)]) else {
+    let Some([model]) = data::all("damaged_models_are_read_or_refused", [data::model(MODEL)])
+    else {
         return;
     };
     let whole = std::fs::read(&model).expect("the model reads");
@@ -211,14 +197,14 @@ fn damaged_models_are_read_or_refused() {
                 *byte ^= 1 << bit;
             }
         }
-        match Model::from_bytes(&bytes) {
-            Ok(model) => {
+        match Model::from_bytes(&model, &bytes) {
+            Ok(read) => {
                 counts[0] += 1;
                 if counts[0] % 50 == 0 {
-                    Arc::new(model).detector().detect();
+                    Arc::new(read).detector().detect();
                 }
             }
-            Err((Kind::NotTflite, _)) => counts[1] += 1,
+            Err(error) if error.kind == Kind::NotTflite => counts[1] += 1,
             Err(_) => counts[2] += 1,
         }
     }

@@ -75,12 +75,7 @@ impl Model {
     /// Without one the labels are COCO's. The error names the file and what is wrong.
     pub fn load(path: &Path, labels: Option<&Path>) -> Result<Arc<Self>, Error> {
         let bytes = read(path, MODEL_MAX, Kind::Read)?;
-        let mut model = Self::from_bytes(&bytes).map_err(|(kind, context)| Error {
-            path: path.into(),
-            kind,
-            context,
-        })?;
-        model.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let mut model = Self::from_bytes(path, &bytes)?;
         if let Some(path) = labels {
             let bytes = read(path, LABELS_MAX, Kind::Labels)?;
             let labels = parse_labels(&bytes, model.labels.len());
@@ -92,15 +87,18 @@ impl Model {
         Ok(Arc::new(model))
     }
 
-    /// A model from a file's bytes, whatever they are, with COCO's labels.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, (Kind, String)> {
-        let graph = graph::Graph::read(bytes)?;
+    /// A model from the bytes of a file, whatever they are, with COCO's labels; `path` gives
+    /// it its name.
+    pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        let error = |kind, context| Error { path: path.into(), kind, context };
+        let graph = graph::Graph::read(bytes).map_err(|(kind, context)| error(kind, context))?;
         let lower::Lowered { plan, decoder, anchors, rules, classes } =
-            lower::lower(&graph).map_err(|context| (Kind::Unsupported, context))?;
+            lower::lower(&graph).map_err(|context| error(Kind::Unsupported, context))?;
         let labels = (0..classes)
             .map(|class| labels::coco(class).map_or_else(|| number(class), Box::from))
             .collect();
-        Ok(Self { name: "model".into(), plan, decoder, anchors, rules, labels })
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self { name, plan, decoder, anchors, rules, labels })
     }
 
     /// The file's name without its ending.
@@ -248,8 +246,9 @@ mod tests {
     #[test]
     fn what_is_no_model_is_refused_in_one_line() {
         for bytes in [&b""[..], b"hello, I am a text file\n", b"\x1c\0\0\0TFL3", &[0xff; 64]] {
-            let (kind, context) = Model::from_bytes(bytes).expect_err("no model");
-            assert_eq!((kind, context.as_str()), (Kind::NotTflite, "not a TFLite file"));
+            let error = Model::from_bytes(Path::new("m.tflite"), bytes).expect_err("no model");
+            assert_eq!(error.kind, Kind::NotTflite);
+            assert_eq!(error.to_string(), "m.tflite: is not a TFLite file");
         }
         let error = Model::load(Path::new("/nowhere/m.tflite"), None).expect_err("no file");
         assert!(error.to_string().starts_with("/nowhere/m.tflite: cannot be read: "), "{error}");

@@ -28,6 +28,24 @@ pub fn golden(name: &str) -> Option<PathBuf> {
     path.exists().then_some(path)
 }
 
+/// All the files that `test` needs, or `None`, said aloud, where one is not to be had.
+///
+/// # Panics
+/// With `CI=true`, where all must be there.
+pub fn all<const N: usize>(test: &str, wanted: [Option<PathBuf>; N]) -> Option<[PathBuf; N]> {
+    use std::io::Write;
+    let found: Vec<PathBuf> = wanted.into_iter().flatten().collect();
+    if let Ok(found) = found.try_into() {
+        return Some(found);
+    }
+    let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    assert!(!ci, "{test}: a file below NIGHTJAR_MODELS or NIGHTJAR_PICTURES is missing");
+    // Not by a macro: what those write is hidden when a test passes.
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "left out: {test} (no NIGHTJAR_MODELS or NIGHTJAR_PICTURES)");
+    None
+}
+
 fn beneath(variable: &str, name: &str) -> Option<PathBuf> {
     let path = Path::new(&std::env::var_os(variable)?).join(name);
     path.exists().then_some(path)

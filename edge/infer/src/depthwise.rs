@@ -7,7 +7,7 @@ use crate::window::{Axis, Window};
 use alloc::boxed::Box;
 
 /// Channels summed together.
-const CHANNELS: usize = 16;
+const CHANNELS: usize = 8;
 
 /// A depthwise convolution as the file describes it.
 #[derive(Debug, Clone, Copy)]
@@ -82,42 +82,50 @@ impl Step {
     }
 
     fn pixel(&self, input: &[u8], row: usize, column: usize, out: &mut [u8]) {
-        for (block, out) in out.chunks_mut(CHANNELS).enumerate() {
+        let (blocks, rest) = out.as_chunks_mut::<CHANNELS>();
+        let first_rest = blocks.len() * CHANNELS;
+        for (block, out) in blocks.iter_mut().enumerate() {
             let first = block * CHANNELS;
             let mut sums = [0; CHANNELS];
-            sums[..out.len()].copy_from_slice(&self.bias[first..first + out.len()]);
-            for down in 0..self.rows.kernel {
-                let Some(row) = self.rows.source(row, down) else { continue };
-                for across in 0..self.columns.kernel {
-                    let Some(column) = self.columns.source(column, across) else { continue };
-                    let at = (row * self.columns.input + column) * self.channels + first;
-                    let tap = (down * self.columns.kernel + across) * self.channels + first;
-                    let zero_point = i16::from(self.zero_point);
-                    let (input, weights) = (&input[at..], &self.weights[tap..]);
-                    // A whole block has a length that the compiler knows.
-                    match (input.first_chunk(), weights.first_chunk()) {
-                        (Some(input), Some(weights)) if out.len() == CHANNELS => {
-                            add::<CHANNELS>(&mut sums, input, weights, zero_point);
-                        }
-                        _ => add_some(&mut sums[..out.len()], input, weights, zero_point),
-                    }
+            sums.copy_from_slice(&self.bias[first..first + CHANNELS]);
+            self.taps(row, column, first, |at, tap| {
+                // Lengths that the compiler knows keep the sums in registers.
+                let taps = (input[at..].first_chunk(), self.weights[tap..].first_chunk());
+                if let (Some(input), Some(weights)) = taps {
+                    self.add(&mut sums, input, weights);
                 }
-            }
-            self.requant.store(first, &sums[..out.len()], out);
+            });
+            self.requant.store(first, &sums, out);
+        }
+        for (channel, out) in (first_rest..).zip(rest) {
+            let mut sum = [self.bias[channel]];
+            self.taps(row, column, channel, |at, tap| {
+                self.add(&mut sum, &[input[at]], &[self.weights[tap]]);
+            });
+            self.requant.store(channel, &sum, core::slice::from_mut(out));
         }
     }
-}
 
-#[inline]
-fn add<const N: usize>(sums: &mut [i32; N], input: &[u8; N], weights: &[i16; N], zero_point: i16) {
-    for at in 0..N {
-        sums[at] += i32::from(i16::from(input[at]) - zero_point) * i32::from(weights[at]);
+    /// Where channel `first` lies in the input and in the weights, for each tap of an output
+    /// that is not beyond the border.
+    #[inline]
+    fn taps(&self, row: usize, column: usize, first: usize, mut each: impl FnMut(usize, usize)) {
+        for down in 0..self.rows.kernel {
+            let Some(row) = self.rows.source(row, down) else { continue };
+            for across in 0..self.columns.kernel {
+                let Some(column) = self.columns.source(column, across) else { continue };
+                let at = (row * self.columns.input + column) * self.channels + first;
+                let tap = (down * self.columns.kernel + across) * self.channels + first;
+                each(at, tap);
+            }
+        }
     }
-}
 
-#[inline]
-fn add_some(sums: &mut [i32], input: &[u8], weights: &[i16], zero_point: i16) {
-    for ((sum, input), weight) in sums.iter_mut().zip(input).zip(weights) {
-        *sum += i32::from(i16::from(*input) - zero_point) * i32::from(*weight);
+    #[inline]
+    fn add<const N: usize>(&self, sums: &mut [i32; N], input: &[u8; N], weights: &[i16; N]) {
+        let zero_point = i16::from(self.zero_point);
+        for at in 0..N {
+            sums[at] += i32::from(i16::from(input[at]) - zero_point) * i32::from(weights[at]);
+        }
     }
 }

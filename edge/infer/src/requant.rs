@@ -77,7 +77,7 @@ impl Requant {
     }
 
     /// Stores the sums of the channels from `first` on; `sums` and `out` have one length.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn store(&self, first: usize, sums: &[i32], out: &mut [u8]) {
         let multipliers = &self.multipliers[first..first + sums.len()];
         for ((sum, multiplier), out) in sums.iter().zip(multipliers).zip(out) {

@@ -41,7 +41,7 @@ pub(super) struct Operator<'a> {
 impl<'a> Graph<'a> {
     /// The graph in `bytes`, whatever they are.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, (Kind, Refusal)> {
-        let not_tflite = || (Kind::NotTflite, "not a TFLite file".to_owned());
+        let not_tflite = || (Kind::NotTflite, "is not a TFLite file".to_owned());
         if bytes.get(4..8) != Some(tflite::MODEL_IDENTIFIER.as_bytes()) {
             return Err(not_tflite());
         }
@@ -89,7 +89,7 @@ impl<'a> Graph<'a> {
 
     /// A tensor's sides.
     pub(super) fn sides<const N: usize>(&self, tensor: usize) -> Result<[usize; N], Refusal> {
-        let sides: Vec<i32> = self.raw(tensor)?.shape().iter().flatten().collect();
+        let sides: Vec<i32> = self.raw(tensor)?.shape().into_iter().flatten().take(8).collect();
         let known: Option<Vec<usize>> =
             sides.iter().map(|side| usize::try_from(*side).ok().filter(|side| *side > 0)).collect();
         known.and_then(|sides| sides.try_into().ok()).ok_or_else(|| {

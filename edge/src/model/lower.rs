@@ -14,7 +14,9 @@ use super::graph::{Graph, Operator, Refusal};
 use edge_core::decode::{Anchor, Decoder, Options, Storage};
 use edge_core::decode::{HEADS_MAX, Quant as Stored};
 use edge_core::nms::Rules;
-use edge_infer::{Activation, Builder, Conv, Depthwise, Padding, Plan, Quant, TensorId, Window};
+use edge_infer::{
+    Activation, Builder, Conv, Depthwise, Padding, Plan, Quant, Shape, TensorId, Window,
+};
 use tract_tflite::tflite::{self, ActivationFunctionType, BuiltinOperator, TensorType};
 
 const POST_PROCESS: &str = "TFLite_Detection_PostProcess";
@@ -301,7 +303,13 @@ fn step(
         depthwise(graph, operator, channels, |depthwise| builder.depthwise(id, depthwise))
     }?;
     let (is, said) = (builder.form(result).shape, graph.shape(output)?);
-    if is == said { Ok(result) } else { Err(format!("comes to {is:?}, the file says {said:?}")) }
+    if is == said {
+        Ok(result)
+    } else {
+        let sides =
+            |Shape { rows, columns, channels }| format!("[1, {rows}, {columns}, {channels}]");
+        Err(format!("comes to {}, the file says {}", sides(is), sides(said)))
+    }
 }
 
 type Added = Result<TensorId, edge_infer::Error>;
@@ -341,7 +349,7 @@ fn depthwise(
         operator.raw.builtin_options_as_depthwise_conv_2_doptions().ok_or("has no options")?;
     let [one, rows, columns, out] = graph.sides(operator.input(1)?)?;
     if one != 1 || out != channels {
-        return Err(format!("has weights for {out} channels, its input has {channels}"));
+        return Err(format!("has weights [{one}, .., {out}], [1, .., {channels}] is expected"));
     }
     let dilation = [options.dilation_h_factor(), options.dilation_w_factor()];
     let stride = [options.stride_h(), options.stride_w()];
