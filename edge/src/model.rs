@@ -13,6 +13,8 @@
 mod flex;
 mod graph;
 mod lower;
+#[cfg(test)]
+mod tiny;
 
 use edge_core::decode::{Anchor, Candidates, Decoder, Detection, HeadBytes};
 use edge_core::event::LABEL_BYTES;
@@ -152,6 +154,11 @@ impl Detector {
         });
         model.decoder.decode(&model.anchors, heads, &mut self.candidates);
         self.detections = nms::pick(&mut self.candidates, model.rules);
+        &self.detections
+    }
+
+    /// What the last [`Detector::detect`] found.
+    pub fn detections(&self) -> &[Detection] {
         &self.detections
     }
 

@@ -19,10 +19,11 @@ pub struct Rules {
     /// Whether only things of one class take out one another (TFLite's regular NMS), or all
     /// do (its fast one).
     pub within_class: bool,
+    /// How many may stay; never more than [`DETECTIONS_MAX`].
+    pub most: usize,
 }
 
-/// The candidates that stay, strongest first, at most [`DETECTIONS_MAX`], their boxes cut to
-/// the picture. Orders `candidates`; overlap is measured on uncut boxes.
+/// The candidates that stay, strongest first, their boxes cut to the picture. Orders `candidates`; overlap is measured on uncut boxes.
 pub fn pick(candidates: &mut Candidates, rules: Rules) -> Detections {
     let order = |a: &Candidate, b: &Candidate| {
         b.score.total_cmp(&a.score).then(a.anchor.cmp(&b.anchor)).then(a.class.cmp(&b.class))
@@ -30,6 +31,9 @@ pub fn pick(candidates: &mut Candidates, rules: Rules) -> Detections {
     candidates.sort_unstable_by(order);
     let mut kept: Vec<&Candidate, DETECTIONS_MAX> = Vec::new();
     for candidate in candidates.iter() {
+        if kept.len() >= rules.most {
+            break;
+        }
         let covered = kept.iter().any(|stronger| {
             let rivals = !rules.within_class || stronger.class == candidate.class;
             rivals && overlap(&stronger.bbox, &candidate.bbox) > rules.iou
@@ -65,7 +69,7 @@ mod tests {
         let mut active = std::vec![true; sorted.len()];
         let mut picked = List::new();
         for i in 0..sorted.len() {
-            if !active[i] || picked.len() == DETECTIONS_MAX {
+            if !active[i] || picked.len() == rules.most.min(DETECTIONS_MAX) {
                 continue;
             }
             let Candidate { class, score, bbox, .. } = sorted[i];
@@ -97,7 +101,7 @@ mod tests {
                 let score = f32::from(random(200)) / 256.0;
                 candidates.push(Candidate { anchor, class, score, bbox }).expect("room");
             }
-            let rules = Rules { iou: 0.6, within_class: round % 2 == 0 };
+            let rules = Rules { iou: 0.6, within_class: round % 2 == 0, most: 7 + round % 5 };
             let expect = naive(&candidates, rules);
             assert_eq!(pick(&mut candidates, rules).as_slice(), expect, "round {round}");
         }

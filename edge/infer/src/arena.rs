@@ -84,7 +84,7 @@ mod tests {
     fn the_living_never_overlap() {
         let mut random = Random(7);
         for _ in 0..300 {
-            let wishes: Vec<Wish> = (0..1 + random.below(20))
+            let wishes: Vec<Wish> = (0..=random.below(20))
                 .map(|_| {
                     let first = random.below(12);
                     let alive = [first, first + random.below(6)];

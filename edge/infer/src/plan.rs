@@ -241,7 +241,7 @@ impl Plan {
     }
 }
 
-/// A small generator for the tests of this crate (SplitMix64).
+/// A small generator for the tests of this crate (`SplitMix64`).
 #[cfg(test)]
 #[derive(Debug)]
 pub(crate) struct Random(pub(crate) u64);

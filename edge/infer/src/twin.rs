@@ -165,7 +165,9 @@ fn kernels_equal_the_naive_twin() {
         plan.run(&mut arena, &mut patch);
         let expect = case.naive();
         assert_eq!(plan.output(0, &arena), expect, "round {round}: {case:?}");
-        expect.iter().for_each(|byte| spread[usize::from(*byte)] += 1);
+        for byte in expect {
+            spread[usize::from(byte)] += 1;
+        }
     }
     let middle: usize = spread[1..255].iter().sum();
     assert!(middle > spread[0] + spread[255], "the cases are not all at the ends");
@@ -173,18 +175,19 @@ fn kernels_equal_the_naive_twin() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
+    type Spoil = fn(&mut Case);
     let mut random = Random(5);
     for _ in 0..200 {
         let whole = Case::random(&mut random);
         let Shape { rows, columns, channels } = whole.input.shape;
-        let spoil: [(fn(&mut Case), Error); 5] = [
+        let table: [(Spoil, Error); 5] = [
             (|case| case.weights.push(1), Error::Lengths),
             (|case| case.scales.push(1.0), Error::Lengths),
             (|case| case.scales[0] = f32::NAN, Error::Scale),
             (|case| case.bias[0] = i32::MIN, Error::Overflow),
             (|case| case.window.stride = [0, 1], Error::Window),
         ];
-        for (spoil, error) in spoil {
+        for (spoil, error) in table {
             let mut case = whole.clone();
             spoil(&mut case);
             assert_eq!(case.plan().err(), Some(error), "{rows} {columns} {channels}");

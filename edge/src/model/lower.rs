@@ -170,7 +170,9 @@ fn options(graph: &Graph<'_>, post: &Operator<'_>) -> Result<(Options, Rules, u8
         return Err(format!("{POST_PROCESS} wants more than one class a detection"));
     }
     let score_min = real("nms_score_threshold")?;
-    let rules = Rules { iou: real("nms_iou_threshold")?, within_class: many };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0..=1e6")]
+    let most = need("max_detections")? as usize;
+    let rules = Rules { iou: real("nms_iou_threshold")?, within_class: many, most };
     Ok((Options { scales, columns, background, score_min, many }, rules, count))
 }
 
@@ -389,7 +391,10 @@ fn activation(function: ActivationFunctionType) -> Result<Activation, Refusal> {
         ActivationFunctionType::NONE => Ok(Activation::None),
         ActivationFunctionType::RELU => Ok(Activation::Relu),
         ActivationFunctionType::RELU6 => Ok(Activation::Relu6),
-        other => Err(format!("activation {} is not supported", other.0)),
+        other => {
+            let name = other.variant_name().unwrap_or("of an unknown kind");
+            Err(format!("activation {name} is not supported"))
+        }
     }
 }
 
