@@ -22,3 +22,4 @@ pub mod rest;
 pub mod retain;
 pub mod time;
 pub mod track;
+pub mod watch;
