@@ -1,1 +1,1 @@
-//! (to come)
+//! The loopback door: plain HTTP for the owner's own machine, and for nobody else.
