@@ -450,9 +450,8 @@ mod tests {
                 let walk = second % 120;
                 let in_front = (100..110).contains(&walk);
                 match second % 7 {
-                    _ if in_front => tracker.handle_detections(Instant(second * 1_000), &[], |b| {
-                        b.iou(&place) > 0.5
-                    }),
+                    _ if in_front => tracker
+                        .handle_detections(Instant(second * 1_000), &[], |b| b.iou(&place) > 0.5),
                     0..3 => tracker.handle_still(Instant(second * 1_000)),
                     _ => tracker.handle_detections(Instant(second * 1_000), &found, |_| false),
                 }

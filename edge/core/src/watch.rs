@@ -175,8 +175,14 @@ impl Slot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stir {
     /// None, and none is believed before `until`.
-    Quiet { until: Instant },
-    Stirring { since: Instant, last: Instant, frames: u8 },
+    Quiet {
+        until: Instant,
+    },
+    Stirring {
+        since: Instant,
+        last: Instant,
+        frames: u8,
+    },
     /// It has an event.
     Shown,
 }
@@ -325,9 +331,10 @@ impl Watch {
         let fresh = track.seen == now.at && track.is_sighted() && !track.is_resting();
         fresh
             && track.score >= OPEN_SCORE
-            && !self.slots.iter().any(|slot| {
-                slot.cause == (Cause::Track { id: track.id, episode: track.episode })
-            })
+            && !self
+                .slots
+                .iter()
+                .any(|slot| slot.cause == (Cause::Track { id: track.id, episode: track.episode }))
             && (track.sightings >= TWIN_SIGHTINGS || !self.may_be_a_part(track, tracks))
     }
 
@@ -412,12 +419,8 @@ fn motion_quality(motion: &Motion) -> f32 {
 
 /// The share of `a` that lies in `b`.
 fn inside(a: &BBox, b: &BBox) -> f32 {
-    let shared = BBox {
-        x0: a.x0.max(b.x0),
-        y0: a.y0.max(b.y0),
-        x1: a.x1.min(b.x1),
-        y1: a.y1.min(b.y1),
-    };
+    let shared =
+        BBox { x0: a.x0.max(b.x0), y0: a.y0.max(b.y0), x1: a.x1.min(b.x1), y1: a.y1.min(b.y1) };
     shared.area() / a.area().max(f32::EPSILON)
 }
 
@@ -473,7 +476,8 @@ mod tests {
                 self.next += 1;
                 EventId(self.next)
             };
-            let label = |class| [Some("person"), None, Some("car")].get(usize::from(class)).copied();
+            let label =
+                |class| [Some("person"), None, Some("car")].get(usize::from(class)).copied();
             let tracks = self.tracker.tracks();
             self.watch.handle_tracks(now(ms), tracks, |c| label(c).flatten(), &mut ids);
             self.drain();
