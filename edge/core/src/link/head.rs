@@ -1,0 +1,200 @@
+//! The JSON that opens a request or a response on label `nightjar`.
+#![deny(clippy::indexing_slicing)]
+
+use super::wire::HEAD_BYTES;
+use core::fmt::{self, Write};
+use heapless::String;
+use serde::Deserialize;
+
+/// Longest method, bytes.
+pub const METHOD_BYTES: usize = 8;
+/// Longest path with its query, bytes.
+pub const PATH_BYTES: usize = 1024;
+/// Longest token, bytes.
+pub const TOKEN_BYTES: usize = 64;
+/// Longest entity tag, quotes included, bytes.
+pub const ETAG_BYTES: usize = 96;
+/// Deepest nesting of JSON that is read: what is skipped is skipped by recursion.
+const NESTING: usize = 16;
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct RequestHead {
+    /// `GET`, `PUT`, `POST`, `DELETE`, as sent.
+    pub method: String<METHOD_BYTES>,
+    /// Path and query, as sent.
+    pub path: String<PATH_BYTES>,
+    /// The token of a paired phone.
+    #[serde(default)]
+    pub token: Option<String<TOKEN_BYTES>>,
+    /// The entity tag of what the phone already holds.
+    #[serde(default)]
+    pub if_none_match: Option<String<ETAG_BYTES>>,
+}
+
+impl RequestHead {
+    /// Reads a request's head; `None` when it is no such JSON or a field is too long.
+    pub fn parse(json: &[u8]) -> Option<Self> {
+        read(json)
+    }
+}
+
+/// Reads bounded JSON with its escapes; `None` for anything else.
+pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+    let mut unescaped = [0; HEAD_BYTES];
+    if json.len() > HEAD_BYTES || !is_shallow(json) {
+        return None;
+    }
+    serde_json_core::from_slice_escaped(json, &mut unescaped).ok().map(|(value, _)| value)
+}
+
+/// Whether brackets nest at most [`NESTING`] deep; brackets within strings count as well.
+fn is_shallow(json: &[u8]) -> bool {
+    let mut depth = 0_usize;
+    json.iter().all(|byte| {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth <= NESTING
+    })
+}
+
+/// What opens a response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// The status code.
+    pub status: u16,
+    /// The body's media type.
+    pub content_type: &'static str,
+    /// Bytes of the body.
+    pub length: u32,
+    /// The entity tag, quotes included.
+    pub etag: Option<String<ETAG_BYTES>>,
+}
+
+impl ResponseHead {
+    /// Writes the head of label `nightjar` and says how many bytes it took; `None` when
+    /// `buf` is too short.
+    pub fn emit(&self, buf: &mut [u8]) -> Option<usize> {
+        let mut out = Pen { buf, used: 0 };
+        self.write(&mut out).ok()?;
+        Some(out.used)
+    }
+
+    fn write(&self, out: &mut Pen<'_>) -> fmt::Result {
+        let Self { status, content_type, length, .. } = self;
+        write!(out, r#"{{"status":{status},"type":"{content_type}","length":{length}"#)?;
+        if let Some(etag) = &self.etag {
+            out.write_str(r#","etag":"#)?;
+            write_json_string(out, etag)?;
+        }
+        out.write_str("}")
+    }
+}
+
+/// Writes `text` as a JSON string, quotes included.
+fn write_json_string(out: &mut impl Write, text: &str) -> fmt::Result {
+    out.write_char('"')?;
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => write!(out, "\\{letter}")?,
+            control if control < ' ' => write!(out, "\\u{:04x}", u32::from(control))?,
+            other => out.write_char(other)?,
+        }
+    }
+    out.write_char('"')
+}
+
+/// Writes text into a slice and fails where it ends.
+pub(super) struct Pen<'a> {
+    pub(super) buf: &'a mut [u8],
+    pub(super) used: usize,
+}
+
+impl Write for Pen<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.used + text.len();
+        self.buf.get_mut(self.used..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.used = end;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::String as Text;
+
+    #[test]
+    fn requests_read_with_and_without_their_options() {
+        let head = RequestHead::parse(
+            br#" {"method":"GET","path":"/api/v1/events?limit=5","x":{"y":[1,"\""]},
+                 "if_none_match":"\"a\\u00e9\"","token":null} "#,
+        )
+        .expect("a head");
+        assert_eq!((head.method.as_str(), head.path.as_str()), ("GET", "/api/v1/events?limit=5"));
+        assert_eq!(head.token, None);
+        assert_eq!(head.if_none_match.as_deref(), Some("\"a\\u00e9\""));
+        let head = RequestHead::parse(br#"{"path":"/","method":"DELETE","token":"00ff"}"#);
+        assert_eq!(head.expect("a head").token.as_deref(), Some("00ff"));
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        let deep = [br#"{"method":"GET","path":"/","x":"#.as_slice(), &[b'['; 4000]].concat();
+        let path = std::format!(r#"{{"method":"GET","path":"/{}"}}"#, "p".repeat(PATH_BYTES));
+        for bad in [
+            &b""[..],
+            b"{",
+            b"[]",
+            b"null",
+            br#"{"method":"GET"}"#,
+            br#"{"path":"/"}"#,
+            br#"{"method":"PROPPATCHX","path":"/"}"#,
+            br#"{"method":5,"path":"/"}"#,
+            br#"{"method":"GET","path":"/"} x"#,
+            br#"{"method":"GET","path":"\ud800"}"#,
+            b"{\"method\":\"GET\",\"path\":\"\xff\"}",
+            &deep,
+            path.as_bytes(),
+        ] {
+            assert_eq!(RequestHead::parse(bad), None, "{}", Text::from_utf8_lossy(bad));
+        }
+    }
+
+    #[test]
+    fn cut_and_garbled_heads_never_panic() {
+        let whole = br#"{"method":"GET","path":"/a\"\u0041","token":"00","if_none_match":"\"e\""}"#;
+        for end in 0..whole.len() {
+            assert_eq!(RequestHead::parse(&whole[..end]), None, "cut at {end}");
+        }
+        for at in 0..whole.len() {
+            for byte in 0..=255 {
+                let mut garbled = *whole;
+                garbled[at] = byte;
+                let _ = RequestHead::parse(&garbled);
+            }
+        }
+    }
+
+    #[test]
+    fn responses_write_their_head() {
+        let mut buf = [0; HEAD_BYTES];
+        let mut head = ResponseHead {
+            status: 200,
+            content_type: "application/json",
+            length: 1234,
+            etag: None,
+        };
+        let written = head.emit(&mut buf).expect("room");
+        let text = core::str::from_utf8(&buf[..written]).expect("text");
+        assert_eq!(text, r#"{"status":200,"type":"application/json","length":1234}"#);
+        head.etag = Some(String::try_from("\"a\\\n\"").expect("short"));
+        let written = head.emit(&mut buf).expect("room");
+        let text = core::str::from_utf8(&buf[..written]).expect("text");
+        assert!(text.ends_with(r#","etag":"\"a\\\u000a\""}"#), "{text}");
+        assert_eq!(head.emit(&mut buf[..written - 1]), None);
+    }
+}

@@ -1,0 +1,470 @@
+//! Answers requests on label `nightjar`: many at once, small before bulk, nothing unbounded.
+//!
+//! ```text
+//!  HEAD           LAST            handle_answer          head sent        LAST sent
+//!  ----> Collecting ----> Asked ----------------> Heading ---------> Sending ----->  (free)
+//!            | bad head, too long, too many          ^
+//!            +---------------------------------------+        CANCEL: free from anywhere
+//! ```
+//! The shell owns every body. It appends the pieces that [`Heard`] lends, asks the API once a
+//! request is whole, and lends the answer's bytes back while they are sent. The channel is
+//! ordered and reliable; time is an argument. signal/README.md, "Link".
+
+use super::head::{RequestHead, ResponseHead};
+use super::wire::{CHUNK_BYTES, Chunk, HEADER_BYTES, Kind, PIECE_BYTES};
+use super::{Ask, NEVER};
+use crate::time::Instant;
+use heapless::{Deque, String, Vec};
+
+/// Requests that may be open at once; further ones are answered 429.
+pub const OPEN_TICKETS: usize = 64;
+/// Refusals that may wait to be sent beyond those; a phone that asks on is let go.
+const REFUSALS: usize = 64;
+/// Most bytes of one request's body; a longer one is answered 413.
+pub const BODY_BYTES: usize = 64 * 1024;
+/// Most bytes of all requests' bodies that are being collected; beyond, 503.
+pub const COLLECTING_BYTES: usize = 256 * 1024;
+/// Bytes that may wait in the channel before bulk is held back.
+pub const WATERMARK_BYTES: usize = 64 * 1024;
+/// Answers to pings that may wait; further pings are not answered.
+const PONGS: usize = 8;
+/// Longest push, bytes of JSON; what is longer becomes `missed`.
+pub const PUSH_BYTES: usize = 1024;
+/// Pushes that may wait; one more, and all of them become one `missed`.
+pub const PUSHES: usize = 16;
+/// Silence after which the box pings, ms; and again after as much.
+pub const PING_AFTER_MS: u64 = 10_000;
+/// Silence after which the session ends, ms.
+pub const DEAD_AFTER_MS: u64 = 30_000;
+
+const MISSED: &str = r#"{"type":"missed"}"#;
+const BAD_HEAD: &str =
+    r#"{"error":{"code":"bad_request","message":"The head of this request cannot be read."}}"#;
+const TOO_LONG: &str =
+    r#"{"error":{"code":"too_long","message":"The body of a request may hold 64 KiB."}}"#;
+const TOO_MANY: &str =
+    r#"{"error":{"code":"too_many","message":"At most 64 requests may be open at once."}}"#;
+const BUSY: &str =
+    r#"{"error":{"code":"busy","message":"Too many requests arrive at once; try again."}}"#;
+
+/// What an arriving chunk means to the shell.
+#[derive(Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "lives on the stack, for one call")]
+pub enum Heard<'a> {
+    /// Nothing to do.
+    Nothing,
+    /// A request begins; its body, maybe empty, follows.
+    Head {
+        /// Which one.
+        ask: Ask,
+        /// What it asks for.
+        head: RequestHead,
+    },
+    /// A piece of its body, to be appended.
+    Piece {
+        /// Which one.
+        ask: Ask,
+        /// The bytes.
+        piece: &'a [u8],
+        /// Whether the request is whole now and wants its answer.
+        last: bool,
+    },
+    /// Forget this request and its answer.
+    Gone {
+        /// Which one.
+        ask: Ask,
+    },
+}
+
+/// What the shell does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Send the first `length` bytes of the buffer as one binary message.
+    Transmit {
+        /// Bytes of the chunk.
+        length: usize,
+        /// The answer whose body has now been sent whole and may be dropped.
+        done: Option<Ask>,
+    },
+    /// End the session; nothing comes after this.
+    Close(Reason),
+    /// Nothing until then, but for an input.
+    Timeout(Instant),
+}
+
+/// Why a session ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// No chunk for [`DEAD_AFTER_MS`].
+    Silent,
+    /// More requests than even refusals can keep up with.
+    Flooded,
+}
+
+/// What went past without an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Messages that are no chunk, or a kind that phones do not send.
+    pub malformed: u32,
+    /// Chunks for no open request, or out of its order.
+    pub stray: u32,
+    /// Pings that were not answered for want of room.
+    pub unanswered: u32,
+    /// Times when a push did not fit and became `missed`.
+    pub missed: u32,
+}
+
+#[derive(Debug)]
+struct Ticket {
+    number: u32,
+    ask: Ask,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Collecting { bytes: usize },
+    Asked,
+    Heading(Answer),
+    Sending { answer: Answer, sent: usize },
+}
+
+#[derive(Debug)]
+struct Answer {
+    head: ResponseHead,
+    /// A body of the machine's own; else the shell lends it.
+    own: Option<&'static str>,
+}
+
+impl Answer {
+    fn refusal(status: u16, body: &'static str) -> Self {
+        let length = u32::try_from(body.len()).unwrap_or(0);
+        let head = ResponseHead { status, content_type: "application/json", length, etag: None };
+        Self { head, own: Some(body) }
+    }
+
+    fn length(&self) -> usize {
+        self.head.length as usize
+    }
+
+    /// One chunk carries all of the body.
+    fn is_small(&self) -> bool {
+        self.length() <= PIECE_BYTES
+    }
+}
+
+/// The machine of one channel.
+#[derive(Debug)]
+pub struct Responder {
+    tickets: Vec<Ticket, { OPEN_TICKETS + REFUSALS }>,
+    next_ask: u32,
+    /// The bulk answer whose turn is next, by its place in `tickets`.
+    turn: usize,
+    collecting_bytes: usize,
+    pongs: Deque<u32, PONGS>,
+    pushes: Deque<String<PUSH_BYTES>, PUSHES>,
+    missed: bool,
+    pushed: u32,
+    ping_due: bool,
+    pings: u32,
+    last_heard: Instant,
+    last_ping: Instant,
+    /// Bytes that wait in the channel, as far as is known.
+    buffered: usize,
+    closing: Option<Reason>,
+    counters: Counters,
+}
+
+impl Responder {
+    /// A machine for a channel that opened `now`.
+    pub const fn new(now: Instant) -> Self {
+        Self {
+            tickets: Vec::new(),
+            next_ask: 0,
+            turn: 0,
+            collecting_bytes: 0,
+            pongs: Deque::new(),
+            pushes: Deque::new(),
+            missed: false,
+            pushed: 0,
+            ping_due: false,
+            pings: 0,
+            last_heard: now,
+            last_ping: now,
+            buffered: 0,
+            closing: None,
+            counters: Counters { malformed: 0, stray: 0, unanswered: 0, missed: 0 },
+        }
+    }
+
+    /// What went past without an answer so far.
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// When the phone was last heard.
+    pub const fn last_heard(&self) -> Instant {
+        self.last_heard
+    }
+
+    /// Takes one message of the channel.
+    pub fn handle_message<'a>(&mut self, now: Instant, bytes: &'a [u8]) -> Heard<'a> {
+        let Ok(chunk) = Chunk::parse(bytes) else {
+            self.counters.malformed += 1;
+            return Heard::Nothing;
+        };
+        self.last_heard = now;
+        self.ping_due = false;
+        match chunk.kind {
+            Kind::Head => self.open(chunk.ticket, chunk.piece),
+            Kind::More => self.collect(chunk.ticket, chunk.piece, false),
+            Kind::Last => self.collect(chunk.ticket, chunk.piece, true),
+            Kind::Cancel => self.cancel(chunk.ticket),
+            Kind::Ping => {
+                let full = self.pongs.push_back(chunk.ticket).is_err();
+                self.counters.unanswered += u32::from(full);
+                Heard::Nothing
+            }
+            Kind::Pong => Heard::Nothing,
+            Kind::Push => {
+                self.counters.malformed += 1;
+                Heard::Nothing
+            }
+        }
+    }
+
+    /// Takes the answer to a whole request. `false`: nobody waits for it any more, drop it.
+    pub fn handle_answer(&mut self, ask: Ask, head: ResponseHead) -> bool {
+        match self.tickets.iter_mut().find(|ticket| ticket.ask == ask) {
+            Some(Ticket { state: state @ State::Asked, .. }) => {
+                *state = State::Heading(Answer { head, own: None });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes JSON to be pushed to the phone.
+    pub fn handle_push(&mut self, json: &str) {
+        let taken = String::try_from(json).is_ok_and(|text| self.pushes.push_back(text).is_ok());
+        if !taken {
+            self.handle_missed();
+        }
+    }
+
+    /// Something could not be pushed: the phone is told to look for itself.
+    pub fn handle_missed(&mut self) {
+        self.pushes.clear();
+        self.missed = true;
+        self.counters.missed += 1;
+    }
+
+    /// Takes how many bytes wait in the channel now; what is sent is added by itself.
+    pub const fn handle_buffered(&mut self, bytes: usize) {
+        self.buffered = bytes;
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if now.since_ms(self.last_heard) >= DEAD_AFTER_MS {
+            self.closing = Some(Reason::Silent);
+        } else if now >= self.next_ping() {
+            self.ping_due = true;
+            self.last_ping = now;
+        }
+    }
+
+    /// The next thing to do. `lend` gives the body of an answer that was taken; one that is
+    /// shorter than its head promised breaks off with a CANCEL.
+    pub fn poll_output<'b>(
+        &mut self,
+        buf: &mut [u8; CHUNK_BYTES],
+        lend: impl Fn(Ask) -> &'b [u8],
+    ) -> Output {
+        if let Some(reason) = self.closing {
+            return Output::Close(reason);
+        }
+        if self.buffered < WATERMARK_BYTES {
+            let sent = self
+                .poll_life(buf)
+                .or_else(|| self.poll_push(buf))
+                .or_else(|| self.poll_small(buf, &lend))
+                .or_else(|| self.poll_bulk(buf, &lend));
+            if let Some((length, done)) = sent {
+                self.buffered += length;
+                return Output::Transmit { length, done };
+            }
+        }
+        Output::Timeout(self.next_ping().min(self.last_heard.plus_ms(DEAD_AFTER_MS)))
+    }
+
+    fn next_ping(&self) -> Instant {
+        if self.ping_due {
+            return NEVER;
+        }
+        self.last_heard.max(self.last_ping).plus_ms(PING_AFTER_MS)
+    }
+
+    // --- what arrives ---
+
+    fn open<'a>(&mut self, number: u32, json: &[u8]) -> Heard<'a> {
+        if self.tickets.iter().any(|ticket| ticket.number == number) {
+            self.counters.stray += 1;
+            return Heard::Nothing;
+        }
+        let ask = Ask(self.next_ask);
+        let head = RequestHead::parse(json);
+        let state = if self.tickets.len() >= OPEN_TICKETS {
+            State::Heading(Answer::refusal(429, TOO_MANY))
+        } else if head.is_none() {
+            State::Heading(Answer::refusal(400, BAD_HEAD))
+        } else {
+            State::Collecting { bytes: 0 }
+        };
+        let wanted = matches!(state, State::Collecting { .. });
+        if self.tickets.push(Ticket { number, ask, state }).is_err() {
+            self.closing = Some(Reason::Flooded);
+            return Heard::Nothing;
+        }
+        self.next_ask = self.next_ask.wrapping_add(1);
+        match head {
+            Some(head) if wanted => Heard::Head { ask, head },
+            _ => Heard::Nothing,
+        }
+    }
+
+    fn collect<'a>(&mut self, number: u32, piece: &'a [u8], last: bool) -> Heard<'a> {
+        let room = COLLECTING_BYTES - self.collecting_bytes;
+        let found = self.tickets.iter_mut().find(|ticket| ticket.number == number);
+        let Some(Ticket { ask, state, .. }) = found else {
+            self.counters.stray += 1;
+            return Heard::Nothing;
+        };
+        let State::Collecting { bytes } = state else {
+            self.counters.stray += 1;
+            return Heard::Nothing;
+        };
+        let (ask, before) = (*ask, *bytes);
+        let refusal = if before + piece.len() > BODY_BYTES {
+            Answer::refusal(413, TOO_LONG)
+        } else if piece.len() > room {
+            Answer::refusal(503, BUSY)
+        } else if last {
+            *state = State::Asked;
+            self.collecting_bytes -= before;
+            return Heard::Piece { ask, piece, last };
+        } else {
+            *bytes += piece.len();
+            self.collecting_bytes += piece.len();
+            return Heard::Piece { ask, piece, last };
+        };
+        *state = State::Heading(refusal);
+        self.collecting_bytes -= before;
+        Heard::Gone { ask }
+    }
+
+    fn cancel<'a>(&mut self, number: u32) -> Heard<'a> {
+        match self.tickets.iter().position(|ticket| ticket.number == number) {
+            Some(at) => Heard::Gone { ask: self.free(at) },
+            None => Heard::Nothing,
+        }
+    }
+
+    fn free(&mut self, at: usize) -> Ask {
+        let ticket = self.tickets.remove(at);
+        if let State::Collecting { bytes } = ticket.state {
+            self.collecting_bytes -= bytes;
+        }
+        if at < self.turn {
+            self.turn -= 1;
+        }
+        ticket.ask
+    }
+
+    // --- what leaves, most urgent first ---
+
+    fn poll_life(&mut self, buf: &mut [u8]) -> Option<(usize, Option<Ask>)> {
+        let chunk = if let Some(ticket) = self.pongs.pop_front() {
+            Chunk { ticket, kind: Kind::Pong, piece: &[] }
+        } else if core::mem::take(&mut self.ping_due) {
+            self.pings = self.pings.wrapping_add(1);
+            Chunk { ticket: self.pings, kind: Kind::Ping, piece: &[] }
+        } else {
+            return None;
+        };
+        Some((chunk.emit(buf)?, None))
+    }
+
+    fn poll_push(&mut self, buf: &mut [u8]) -> Option<(usize, Option<Ask>)> {
+        let next;
+        let piece = if core::mem::take(&mut self.missed) {
+            MISSED
+        } else {
+            next = self.pushes.pop_front()?;
+            next.as_str()
+        };
+        let chunk = Chunk { ticket: self.pushed, kind: Kind::Push, piece: piece.as_bytes() };
+        self.pushed = self.pushed.wrapping_add(1);
+        Some((chunk.emit(buf)?, None))
+    }
+
+    fn poll_small<'b>(
+        &mut self,
+        buf: &mut [u8],
+        lend: &impl Fn(Ask) -> &'b [u8],
+    ) -> Option<(usize, Option<Ask>)> {
+        let at = self.tickets.iter().position(|ticket| match &ticket.state {
+            State::Heading(_) => true,
+            State::Sending { answer, .. } => answer.is_small(),
+            State::Collecting { .. } | State::Asked => false,
+        })?;
+        self.send(at, buf, lend)
+    }
+
+    fn poll_bulk<'b>(
+        &mut self,
+        buf: &mut [u8],
+        lend: &impl Fn(Ask) -> &'b [u8],
+    ) -> Option<(usize, Option<Ask>)> {
+        let sending = |ticket: &Ticket| matches!(ticket.state, State::Sending { .. });
+        let (before, after) = self.tickets.split_at(self.turn.min(self.tickets.len()));
+        let at = match after.iter().position(sending) {
+            Some(at) => before.len() + at,
+            None => before.iter().position(sending)?,
+        };
+        self.turn = at + 1;
+        self.send(at, buf, lend)
+    }
+
+    /// Sends the next chunk of the answer at that place.
+    fn send<'b>(
+        &mut self,
+        at: usize,
+        buf: &mut [u8],
+        lend: &impl Fn(Ask) -> &'b [u8],
+    ) -> Option<(usize, Option<Ask>)> {
+        let Ticket { number, ask, state } = self.tickets.get_mut(at)?;
+        let (ticket, ask) = (*number, *ask);
+        if let State::Heading(answer) = state {
+            let (header, rest) = buf.split_first_chunk_mut::<HEADER_BYTES>()?;
+            let length = answer.head.emit(rest)?;
+            Chunk { ticket, kind: Kind::Head, piece: &[] }.emit(header)?;
+            let answer = Answer { head: answer.head.clone(), own: answer.own };
+            *state = State::Sending { answer, sent: 0 };
+            return Some((HEADER_BYTES + length, None));
+        }
+        let State::Sending { answer, sent } = state else { return None };
+        let body = answer.own.map_or_else(|| lend(ask), str::as_bytes);
+        let end = answer.length().min(*sent + PIECE_BYTES);
+        let last = end == answer.length();
+        let chunk = match body.get(*sent..end) {
+            None => Chunk { ticket, kind: Kind::Cancel, piece: &[] },
+            Some(piece) if last => Chunk { ticket, kind: Kind::Last, piece },
+            Some(piece) => Chunk { ticket, kind: Kind::More, piece },
+        };
+        let length = chunk.emit(buf)?;
+        *sent = end;
+        let done = (chunk.kind != Kind::More).then(|| self.free(at));
+        Some((length, done))
+    }
+}
