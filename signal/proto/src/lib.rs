@@ -7,7 +7,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod base64;
 pub mod client;
+pub mod json;
 pub mod message;
 pub mod peer_id;
 pub mod realm;

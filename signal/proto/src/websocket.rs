@@ -1,1 +1,582 @@
-//! (to come)
+//! WebSocket frames (RFC 6455) for either side, without I/O.
+//!
+//! ```text
+//!  0               1               2 .. 9            .. 13
+//!  +-+---+--------+-+-------------+-----------------+----------+------- - -
+//!  |F|000| opcode |M| length 7    | length 16 or 64 | mask 32  | payload
+//!  +-+---+--------+-+-------------+-----------------+----------+------- - -
+//! ```
+//! Integers are big-endian. A client masks every frame, a server none; a frame that breaks
+//! this, a length not in its shortest form, a reserved bit or an unknown opcode ends the
+//! connection, and so does text that is no UTF-8, as soon as its first wrong byte arrives.
+//! An idle decoder owns no memory. No extension and no subprotocol is spoken.
+#![deny(clippy::indexing_slicing)]
+
+use crate::base64;
+use alloc::string::String;
+use alloc::vec::Vec;
+use heapless::Vec as Short;
+
+/// The largest message, all its fragments together, in bytes; a larger one closes with 1009.
+pub const MESSAGE_MAX: usize = 65_536;
+
+/// The largest payload of a control frame, in bytes (RFC 6455 s5.5).
+pub const CONTROL_MAX: usize = 125;
+
+/// What the server's key is joined with (RFC 6455 s1.3).
+const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// The payload of a ping or pong.
+pub type Control = Short<u8, CONTROL_MAX>;
+
+/// Which side of the connection we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// We sent the upgrade request: we mask, the other side must not.
+    Client,
+    /// We answered it: the other side masks, we must not.
+    Server,
+}
+
+/// What a frame is (RFC 6455 s5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Opcode {
+    /// A further fragment of the message that was begun.
+    Continue = 0,
+    /// UTF-8 text.
+    Text = 1,
+    /// Bytes.
+    Binary = 2,
+    /// The end, with an optional code and reason.
+    Close = 8,
+    /// "Are you there?"
+    Ping = 9,
+    /// "I am", with the ping's payload.
+    Pong = 10,
+}
+
+impl Opcode {
+    const fn from_bits(bits: u8) -> Option<Self> {
+        Some(match bits {
+            0 => Self::Continue,
+            1 => Self::Text,
+            2 => Self::Binary,
+            8 => Self::Close,
+            9 => Self::Ping,
+            10 => Self::Pong,
+            _ => return None,
+        })
+    }
+
+    const fn is_control(self) -> bool {
+        matches!(self, Self::Close | Self::Ping | Self::Pong)
+    }
+}
+
+/// One thing the other side said, whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// A text message.
+    Text(String),
+    /// A binary message.
+    Binary(Vec<u8>),
+    /// To be answered by a pong with the same payload.
+    Ping(Control),
+    /// An answer to a ping, or unasked.
+    Pong(Control),
+    /// To be answered by a close with the same code, then the connection ends. `None`: the
+    /// frame had no code.
+    Close(Option<u16>),
+}
+
+/// Why the connection must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Error {
+    /// The frames break RFC 6455.
+    Protocol,
+    /// Text, or a close reason, is no UTF-8.
+    Utf8,
+    /// A message is over [`MESSAGE_MAX`].
+    TooBig,
+}
+
+impl Error {
+    /// The close code that tells the other side (RFC 6455 s7.4.1).
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::Protocol => 1002,
+            Self::Utf8 => 1007,
+            Self::TooBig => 1009,
+        }
+    }
+}
+
+impl core::fmt::Display for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Protocol => "the frames break RFC 6455",
+            Self::Utf8 => "a text is not UTF-8",
+            Self::TooBig => "a message is too big",
+        })
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// Turns received bytes into messages.
+///
+/// ```text
+/// Head --14 bytes at most--> Payload --last byte--> Head
+///   \------- close frame or error -------> Ended
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    role: Role,
+    state: State,
+    /// The message whose fragments are arriving, and whether it is text.
+    begun: Option<bool>,
+    message: Vec<u8>,
+    /// How many bytes of `message` are known to be whole UTF-8 characters.
+    valid: usize,
+    control: Control,
+}
+
+#[derive(Debug)]
+enum State {
+    Head(Short<u8, 14>),
+    Payload { head: Head, left: usize, turn: usize },
+    Ended(Option<Error>),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    last: bool,
+    opcode: Opcode,
+    length: u64,
+    mask: [u8; 4],
+}
+
+impl Decoder {
+    /// A decoder for the side that we are.
+    pub const fn new(role: Role) -> Self {
+        Self {
+            role,
+            state: State::Head(Short::new()),
+            begun: None,
+            message: Vec::new(),
+            valid: 0,
+            control: Short::new(),
+        }
+    }
+
+    /// Takes bytes off the front of `input` until a message is whole or none are left.
+    ///
+    /// Call until it returns `Ok(None)`. After an error it only repeats the error; after a
+    /// close it swallows what follows.
+    pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Message>, Error> {
+        let result = self.step(input);
+        match result {
+            Err(error) => self.end(Some(error)),
+            Ok(Some(Message::Close(_))) => self.end(None),
+            Ok(_) => {}
+        }
+        result
+    }
+
+    /// Whether a message or frame has begun that is not whole yet.
+    pub fn is_partial(&self) -> bool {
+        match &self.state {
+            State::Head(bytes) => !bytes.is_empty() || self.begun.is_some(),
+            State::Payload { .. } => true,
+            State::Ended(_) => false,
+        }
+    }
+
+    fn end(&mut self, error: Option<Error>) {
+        self.state = State::Ended(error);
+        self.message = Vec::new();
+    }
+
+    fn step(&mut self, input: &mut &[u8]) -> Result<Option<Message>, Error> {
+        loop {
+            match &mut self.state {
+                State::Ended(error) => {
+                    *input = &[];
+                    return error.map_or(Ok(None), Err);
+                }
+                State::Head(bytes) => {
+                    let Some(head) = parse_head(self.role, bytes)? else {
+                        let Some(byte) = take(input, 1).first().copied() else {
+                            return Ok(None);
+                        };
+                        bytes.push(byte).expect("a head is whole at 14 bytes");
+                        continue;
+                    };
+                    let left = self.begin(head)?;
+                    self.state = State::Payload { head, left, turn: 0 };
+                }
+                State::Payload { head, left, turn } => {
+                    let (head, piece) = (*head, take(input, *left));
+                    let start = *turn;
+                    *turn = (start + piece.len()) % 4;
+                    *left -= piece.len();
+                    let whole = *left == 0;
+                    self.append(head, start, piece)?;
+                    if !whole {
+                        return Ok(None);
+                    }
+                    self.state = State::Head(Short::new());
+                    if let Some(message) = self.finish(head)? {
+                        return Ok(Some(message));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Checks a head against what came before it; the length of the payload.
+    fn begin(&mut self, head: Head) -> Result<usize, Error> {
+        let length = usize::try_from(head.length).map_err(|_| Error::TooBig)?;
+        if head.opcode.is_control() {
+            self.control.clear();
+            let fits = head.last && length <= CONTROL_MAX;
+            return if fits { Ok(length) } else { Err(Error::Protocol) };
+        }
+        match (head.opcode, self.begun) {
+            (Opcode::Continue, Some(_)) => {}
+            (Opcode::Text | Opcode::Binary, None) => {
+                self.begun = Some(head.opcode == Opcode::Text);
+                self.valid = 0;
+            }
+            _ => return Err(Error::Protocol),
+        }
+        let room = MESSAGE_MAX - self.message.len();
+        if length <= room { Ok(length) } else { Err(Error::TooBig) }
+    }
+
+    fn append(&mut self, head: Head, start: usize, piece: &[u8]) -> Result<(), Error> {
+        let mask = head.mask.into_iter().cycle().skip(start);
+        let bytes = piece.iter().zip(mask).map(|(byte, key)| byte ^ key);
+        if head.opcode.is_control() {
+            self.control.extend(bytes);
+            return Ok(());
+        }
+        self.message.extend(bytes);
+        if self.begun == Some(true) {
+            let fresh = self.message.get(self.valid..).unwrap_or_default();
+            self.valid += match core::str::from_utf8(fresh) {
+                Ok(text) => text.len(),
+                Err(error) if error.error_len().is_none() => error.valid_up_to(),
+                Err(_) => return Err(Error::Utf8),
+            };
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, head: Head) -> Result<Option<Message>, Error> {
+        Ok(Some(match head.opcode {
+            Opcode::Ping => Message::Ping(self.control.clone()),
+            Opcode::Pong => Message::Pong(self.control.clone()),
+            Opcode::Close => Message::Close(parse_close(&self.control)?),
+            Opcode::Continue | Opcode::Text | Opcode::Binary => {
+                if !head.last {
+                    return Ok(None);
+                }
+                let bytes = core::mem::take(&mut self.message);
+                if self.begun.take() == Some(true) {
+                    Message::Text(String::from_utf8(bytes).map_err(|_| Error::Utf8)?)
+                } else {
+                    Message::Binary(bytes)
+                }
+            }
+        }))
+    }
+}
+
+/// Takes at most `most` bytes off the front.
+fn take<'a>(input: &mut &'a [u8], most: usize) -> &'a [u8] {
+    let (front, rest) = input.split_at_checked(most).unwrap_or((input, &[]));
+    *input = rest;
+    front
+}
+
+/// The head at the front of `bytes`, or `None` while more of it is to come.
+fn parse_head(role: Role, bytes: &[u8]) -> Result<Option<Head>, Error> {
+    let Some((&[first, second], rest)) = bytes.split_first_chunk::<2>() else {
+        // A wrong first byte is refused at once.
+        let wrong = bytes.first().is_some_and(|first| parse_first(*first).is_none());
+        return if wrong { Err(Error::Protocol) } else { Ok(None) };
+    };
+    let opcode = parse_first(first).ok_or(Error::Protocol)?;
+    if (second & 0x80 != 0) != (role == Role::Server) {
+        return Err(Error::Protocol);
+    }
+    let (length, rest) = match second & 0x7f {
+        126 => match rest.split_first_chunk() {
+            Some((length, rest)) => (u64::from(u16::from_be_bytes(*length)), rest),
+            None => return Ok(None),
+        },
+        127 => match rest.split_first_chunk() {
+            Some((length, rest)) => (u64::from_be_bytes(*length), rest),
+            None => return Ok(None),
+        },
+        short => (u64::from(short), rest),
+    };
+    let shortest = match second & 0x7f {
+        126 => length > 125,
+        127 => length > 0xffff && length >> 63 == 0,
+        _ => true,
+    };
+    if !shortest {
+        return Err(Error::Protocol);
+    }
+    let mask = match (role, rest.first_chunk()) {
+        (Role::Client, _) => [0; 4],
+        (Role::Server, Some(mask)) => *mask,
+        (Role::Server, None) => return Ok(None),
+    };
+    Ok(Some(Head { last: first & 0x80 != 0, opcode, length, mask }))
+}
+
+/// The opcode, unless it is unknown or a reserved bit is set.
+const fn parse_first(first: u8) -> Option<Opcode> {
+    if first & 0x70 != 0 { None } else { Opcode::from_bits(first & 0x0f) }
+}
+
+fn parse_close(payload: &[u8]) -> Result<Option<u16>, Error> {
+    if payload.is_empty() {
+        return Ok(None);
+    }
+    let (code, reason) = payload.split_first_chunk().ok_or(Error::Protocol)?;
+    let code = u16::from_be_bytes(*code);
+    if !is_sendable(code) {
+        return Err(Error::Protocol);
+    }
+    core::str::from_utf8(reason).map_err(|_| Error::Utf8)?;
+    Ok(Some(code))
+}
+
+/// Whether a close frame may carry `code`: registered ones, and 3000 up to 4999
+/// (RFC 6455 s7.4.2). 1004, 1005, 1006 and 1015 never travel.
+pub const fn is_sendable(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+}
+
+/// Writes one whole, unfragmented frame to the end of `out`; a client gives a `mask` of fresh
+/// entropy, a server none.
+///
+/// # Panics
+/// When a control frame's payload is over [`CONTROL_MAX`].
+pub fn encode(opcode: Opcode, payload: &[u8], mask: Option<[u8; 4]>, out: &mut Vec<u8>) {
+    assert!(!opcode.is_control() || payload.len() <= CONTROL_MAX, "a control frame is short");
+    out.reserve(payload.len() + 14);
+    out.push(0x80 | opcode as u8);
+    let masked = if mask.is_some() { 0x80 } else { 0 };
+    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
+        (Ok(short @ 0..=125), _) => out.push(masked | short),
+        (_, Ok(length)) => {
+            out.push(masked | 126);
+            out.extend_from_slice(&length.to_be_bytes());
+        }
+        _ => {
+            out.push(masked | 127);
+            out.extend_from_slice(&(payload.len() as u64).to_be_bytes());
+        }
+    }
+    let Some(mask) = mask else { return out.extend_from_slice(payload) };
+    out.extend_from_slice(&mask);
+    out.extend(payload.iter().zip(mask.into_iter().cycle()).map(|(byte, key)| byte ^ key));
+}
+
+/// Writes a close frame with `code` and as much of `reason` as fits.
+pub fn encode_close(code: u16, reason: &str, mask: Option<[u8; 4]>, out: &mut Vec<u8>) {
+    let mut payload = Control::new();
+    payload.extend(code.to_be_bytes());
+    for letter in reason.chars() {
+        let mut bytes = [0; 4];
+        if payload.extend_from_slice(letter.encode_utf8(&mut bytes).as_bytes()).is_err() {
+            break;
+        }
+    }
+    encode(Opcode::Close, &payload, mask, out);
+}
+
+/// `Sec-WebSocket-Accept` for the client's `Sec-WebSocket-Key` (RFC 6455 s4.2.2).
+pub fn accept_key(key: &str) -> String {
+    let mut sha1 = sha1_smol::Sha1::new();
+    sha1.update(key.as_bytes());
+    sha1.update(GUID.as_bytes());
+    base64::encode(&sha1.digest().bytes())
+}
+
+/// Whether `key` has the form of 16 bytes in base64, as a `Sec-WebSocket-Key` must.
+pub fn is_key(key: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+    key.strip_suffix("==").is_some_and(|letters| letters.len() == 22 && letters.bytes().all(letter))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+
+    const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+    /// Every message of `bytes`, however they are cut, or the error.
+    fn read_all(role: Role, bytes: &[u8], cut: usize) -> Result<Vec<Message>, Error> {
+        let mut decoder = Decoder::new(role);
+        let mut messages = Vec::new();
+        for mut piece in bytes.chunks(cut) {
+            while let Some(message) = decoder.read(&mut piece)? {
+                messages.push(message);
+            }
+            assert!(piece.is_empty(), "all is read when nothing more comes");
+        }
+        Ok(messages)
+    }
+
+    /// One frame as a client sends it, with any first byte.
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode(Opcode::Binary, payload, Some(KEY), &mut bytes);
+        bytes[0] = first;
+        bytes
+    }
+
+    fn text(text: &str) -> Message {
+        Message::Text(text.into())
+    }
+
+    #[test]
+    fn reads_the_examples_of_the_rfc() {
+        let hello = [0x81, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f];
+        assert_eq!(read_all(Role::Client, &hello, 1), Ok(vec![text("Hello")]));
+        let masked = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+        assert_eq!(read_all(Role::Server, &masked, 1), Ok(vec![text("Hello")]));
+        let parts = [0x01, 0x03, 0x48, 0x65, 0x6c, 0x80, 0x02, 0x6c, 0x6f];
+        assert_eq!(read_all(Role::Client, &parts, 2), Ok(vec![text("Hello")]));
+        assert_eq!(accept_key("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert!(is_key("dGhlIHNhbXBsZSBub25jZQ==") && !is_key("dGhlIHNhbXBsZQ=="));
+    }
+
+    #[test]
+    fn control_frames_may_stand_between_fragments() {
+        let mut bytes = frame(0x01, "gr\u{fc}".as_bytes());
+        bytes.extend(frame(0x89, b"there?"));
+        bytes.extend(frame(0x00, &"\u{df}e".as_bytes()[..1]));
+        bytes.extend(frame(0x8a, b""));
+        bytes.extend(frame(0x80, &"\u{df}e".as_bytes()[1..]));
+        bytes.extend(frame(0x82, &[1, 2]));
+        bytes.extend(frame(0x88, &[0x03, 0xe8, b'b', b'y', b'e']));
+        bytes.extend(frame(0x81, b"after the close"));
+        let expected = vec![
+            Message::Ping(Control::from_slice(b"there?").unwrap()),
+            Message::Pong(Control::new()),
+            text("gr\u{fc}\u{df}e"),
+            Message::Binary(vec![1, 2]),
+            Message::Close(Some(1000)),
+        ];
+        for cut in [1, 2, 3, 5, 7, 1000] {
+            assert_eq!(read_all(Role::Server, &bytes, cut), Ok(expected.clone()), "cut {cut}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_the_rfc_forbids() {
+        let unmasked = vec![0x81, 0x01, b'a'];
+        let long = |first: u8, rest: &[u8]| [&[first, 0x80 | 126][..], rest].concat();
+        let mut two_begun = frame(0x01, b"a");
+        two_begun.extend(frame(0x01, b"b"));
+        let table = [
+            ("unmasked from a client", unmasked, Error::Protocol),
+            ("reserved bit", frame(0xc1, b"a"), Error::Protocol),
+            ("opcode 3", frame(0x83, b"a"), Error::Protocol),
+            ("opcode 11", frame(0x8b, b"a"), Error::Protocol),
+            ("continuation of nothing", frame(0x80, b"a"), Error::Protocol),
+            ("a message within a message", two_begun, Error::Protocol),
+            ("fragmented ping", frame(0x09, b"a"), Error::Protocol),
+            ("long ping", frame(0x89, &[0; 126]), Error::Protocol),
+            ("16-bit length of 125", long(0x82, &[0, 125, 0, 0, 0, 0]), Error::Protocol),
+            (
+                "64-bit length of 65535",
+                [&[0x82, 0xff][..], &[0, 0, 0, 0, 0, 0, 255, 255]].concat(),
+                Error::Protocol,
+            ),
+            (
+                "negative length",
+                [&[0x82, 0xff][..], &[0x80, 0, 0, 0, 0, 0, 0, 0]].concat(),
+                Error::Protocol,
+            ),
+            ("one byte of close", frame(0x88, &[3]), Error::Protocol),
+            ("close 1005", frame(0x88, &1005_u16.to_be_bytes()), Error::Protocol),
+            ("close 2999", frame(0x88, &2999_u16.to_be_bytes()), Error::Protocol),
+            ("close reason", frame(0x88, &[3, 232, 0xff]), Error::Utf8),
+            ("latin-1", frame(0x81, b"gr\xfc\xdfe"), Error::Utf8),
+            ("half a letter", frame(0x81, b"gr\xc3"), Error::Utf8),
+            ("a surrogate", frame(0x81, b"\xed\xa0\x80"), Error::Utf8),
+            ("65537 bytes", frame(0x82, &vec![0; MESSAGE_MAX + 1]), Error::TooBig),
+        ];
+        for (what, bytes, error) in table {
+            for cut in [1, 4, 100_000] {
+                assert_eq!(read_all(Role::Server, &bytes, cut), Err(error), "{what}");
+            }
+        }
+        assert_eq!(read_all(Role::Client, &frame(0x81, b"a"), 9), Err(Error::Protocol));
+    }
+
+    #[test]
+    fn the_largest_message_passes_in_any_fragments() {
+        let mut bytes = frame(0x02, &[7; 1]);
+        bytes.extend(frame(0x80, &vec![7; MESSAGE_MAX - 1]));
+        let whole = vec![Message::Binary(vec![7; MESSAGE_MAX])];
+        assert_eq!(read_all(Role::Server, &bytes, 1000), Ok(whole));
+        let mut bytes = frame(0x02, &[7; 1]);
+        bytes.extend(frame(0x80, &vec![7; MESSAGE_MAX]));
+        assert_eq!(read_all(Role::Server, &bytes, 1000), Err(Error::TooBig));
+    }
+
+    #[test]
+    fn wrong_text_is_refused_before_its_frame_ends() {
+        let bytes = frame(0x81, b"\xff and much more that never comes");
+        let mut decoder = Decoder::new(Role::Server);
+        assert_eq!(decoder.read(&mut &bytes[..7]), Err(Error::Utf8));
+        assert_eq!(decoder.read(&mut &bytes[7..]), Err(Error::Utf8), "and stays refused");
+    }
+
+    #[test]
+    fn the_length_alone_decides_about_too_big() {
+        let head = [0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4];
+        assert_eq!(read_all(Role::Server, &head, 1), Err(Error::TooBig));
+    }
+
+    #[test]
+    fn close_reasons_are_cut_between_letters() {
+        let mut bytes = Vec::new();
+        encode_close(1008, &"\u{fc}".repeat(100), None, &mut bytes);
+        assert_eq!(bytes.len(), 2 + 2 + 122);
+        assert_eq!(read_all(Role::Client, &bytes, 9), Ok(vec![Message::Close(Some(1008))]));
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic_and_idle_owns_nothing() {
+        let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+        for _ in 0..20_000 {
+            let mut bytes = [0_u8; 40];
+            for byte in &mut bytes {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                *byte = (seed >> 32) as u8;
+            }
+            // Mostly plausible heads, or nothing past the head would ever be tried.
+            bytes[0] &= 0x8f;
+            bytes[1] |= 0x80;
+            let _ = read_all(Role::Server, &bytes, 1 + usize::from(bytes[39] % 7));
+        }
+        let mut decoder = Decoder::new(Role::Server);
+        let bytes = frame(0x81, b"hello");
+        assert!(decoder.read(&mut &bytes[..]).unwrap().is_some());
+        assert!(decoder.message.capacity() == 0 && !decoder.is_partial());
+    }
+}
