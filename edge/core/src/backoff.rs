@@ -31,8 +31,10 @@ impl Backoff {
 
     /// One step of a linear congruential generator; its upper bits are good enough to spread.
     const fn draw(&mut self) -> u64 {
-        self.random =
-            self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.random = self
+            .random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         self.random >> 33
     }
 }

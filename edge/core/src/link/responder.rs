@@ -29,7 +29,7 @@ pub const WATERMARK_BYTES: usize = 64 * 1024;
 /// Answers to pings that may wait; further pings are not answered.
 const PONGS: usize = 8;
 /// Longest push, bytes of JSON; what is longer becomes `missed`.
-pub const PUSH_BYTES: usize = 1024;
+pub const PUSH_BYTES: usize = crate::rest::body::EVENT_BYTES + 64;
 /// Pushes that may wait; one more, and all of them become one `missed`.
 pub const PUSHES: usize = 16;
 /// Silence after which the box pings, ms; and again after as much.
@@ -468,3 +468,6 @@ impl Responder {
         Some((length, done))
     }
 }
+
+#[cfg(test)]
+pub(in crate::link) mod tests;

@@ -1,0 +1,490 @@
+//! The responder against a naive phone, over an ordered channel with delays, in virtual time.
+
+use super::*;
+use std::collections::{BTreeMap, VecDeque};
+use std::format;
+use std::string::String as Text;
+use std::vec;
+use std::vec::Vec as List;
+
+const HEAD: &[u8] = br#"{"method":"GET","path":"/api/v1/status"}"#;
+
+/// A generator good enough to shuffle a test.
+pub(in crate::link) struct Dice(pub(in crate::link) u64);
+
+impl Dice {
+    pub(in crate::link) fn below(&mut self, limit: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+
+    fn index(&mut self, limit: usize) -> usize {
+        usize::try_from(self.below(limit as u64)).expect("below a usize")
+    }
+}
+
+fn chunk(ticket: u32, kind: Kind, piece: &[u8]) -> List<u8> {
+    let mut buf = [0; CHUNK_BYTES];
+    let length = Chunk { ticket, kind, piece }.emit(&mut buf).expect("room");
+    buf[..length].to_vec()
+}
+
+fn head(length: usize) -> ResponseHead {
+    let length = u32::try_from(length).expect("small");
+    ResponseHead { status: 200, content_type: "x", length, etag: None }
+}
+
+/// A whole request without a body; says how the shell knows it.
+fn ask(box_: &mut Responder, ticket: u32) -> Ask {
+    let first = chunk(ticket, Kind::Head, HEAD);
+    let opened = box_.handle_message(Instant(0), &first);
+    let Heard::Head { ask, .. } = opened else { panic!("{opened:?}") };
+    let last = chunk(ticket, Kind::Last, b"");
+    let whole = box_.handle_message(Instant(0), &last);
+    assert_eq!(whole, Heard::Piece { ask, piece: b"", last: true });
+    ask
+}
+
+/// Drains the machine as if the channel took everything at once: ticket, kind, piece.
+fn drain(box_: &mut Responder, body: &[u8]) -> List<(u32, Kind, List<u8>)> {
+    let mut buf = [0; CHUNK_BYTES];
+    let mut sent = vec![];
+    loop {
+        box_.handle_buffered(0);
+        match box_.poll_output(&mut buf, |_| body) {
+            Output::Transmit { length, .. } => {
+                let chunk = Chunk::parse(&buf[..length]).expect("a chunk");
+                sent.push((chunk.ticket, chunk.kind, chunk.piece.to_vec()));
+            }
+            Output::Close(_) | Output::Timeout(_) => return sent,
+        }
+    }
+}
+
+fn status(piece: &[u8]) -> u16 {
+    let text = core::str::from_utf8(piece).expect("text");
+    text.strip_prefix(r#"{"status":"#).and_then(|rest| rest[..3].parse().ok()).expect("a status")
+}
+
+#[test]
+fn one_request_one_answer() {
+    let mut box_ = Responder::new(Instant(0));
+    let asked = ask(&mut box_, 7);
+    assert_eq!(drain(&mut box_, b""), []);
+    assert!(box_.handle_answer(asked, head(2)));
+    assert!(!box_.handle_answer(asked, head(2)), "once is enough");
+    let sent = drain(&mut box_, b"{}");
+    let kinds: List<_> = sent.iter().map(|(ticket, kind, _)| (*ticket, *kind)).collect();
+    assert_eq!(kinds, [(7, Kind::Head), (7, Kind::Last)]);
+    assert_eq!(sent[1].2, b"{}");
+    ask(&mut box_, 7);
+}
+
+#[test]
+fn small_answers_overtake_bulk_and_bulk_takes_turns() {
+    let mut box_ = Responder::new(Instant(0));
+    let body = vec![1; 5 * PIECE_BYTES];
+    for ticket in [1, 2] {
+        let asked = ask(&mut box_, ticket);
+        assert!(box_.handle_answer(asked, head(body.len())));
+    }
+    let small = ask(&mut box_, 3);
+    assert!(box_.handle_answer(small, head(10)));
+    box_.handle_message(Instant(0), &chunk(9, Kind::Ping, b""));
+    box_.handle_push("{}");
+    let order: List<_> = drain(&mut box_, &body).iter().map(|sent| (sent.0, sent.1)).collect();
+    let (first, bulk) = order.split_at(6);
+    assert_eq!(first[..2], [(9, Kind::Pong), (0, Kind::Push)]);
+    assert!(first.contains(&(3, Kind::Last)), "{first:?}");
+    let turns: List<_> = bulk.iter().map(|sent| sent.0).collect();
+    assert_eq!(turns, [1, 2, 1, 2, 1, 2, 1, 2, 1, 2]);
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_in_words() {
+    let mut box_ = Responder::new(Instant(0));
+    box_.handle_message(Instant(0), &chunk(1, Kind::Head, b"nonsense"));
+    box_.handle_message(Instant(0), &chunk(1, Kind::Last, b""));
+    box_.handle_message(Instant(0), &chunk(2, Kind::Head, HEAD));
+    let long = chunk(2, Kind::More, &[0; PIECE_BYTES]);
+    let heard: List<_> = (0..5)
+        .map(|_| matches!(box_.handle_message(Instant(0), &long), Heard::Gone { .. }))
+        .collect();
+    assert_eq!(heard, [false, false, false, false, true]);
+    let sent = drain(&mut box_, b"");
+    let heads: List<_> =
+        sent.iter().filter(|s| s.1 == Kind::Head).map(|s| (s.0, status(&s.2))).collect();
+    assert_eq!(heads, [(1, 400), (2, 413)]);
+    assert!(sent.iter().all(|s| s.1 == Kind::Head || s.2.starts_with(b"{\"error\":{\"code\":")));
+    box_.handle_message(Instant(0), &chunk(2, Kind::Last, b"late"));
+    assert_eq!(box_.counters().stray, 2);
+}
+
+#[test]
+fn the_65th_request_is_answered_429_and_a_flood_ends_the_session() {
+    let mut box_ = Responder::new(Instant(0));
+    for ticket in 0..65 {
+        box_.handle_message(Instant(0), &chunk(ticket, Kind::Head, HEAD));
+    }
+    let sent = drain(&mut box_, b"");
+    assert_eq!((sent[0].0, status(&sent[0].2)), (64, 429));
+    for ticket in 100..165 {
+        box_.handle_message(Instant(0), &chunk(ticket, Kind::Head, HEAD));
+    }
+    let mut buf = [0; CHUNK_BYTES];
+    assert_eq!(box_.poll_output(&mut buf, |_| b""), Output::Close(Reason::Flooded));
+}
+
+#[test]
+fn bodies_in_collection_are_bounded_together() {
+    let mut box_ = Responder::new(Instant(0));
+    let mut refused = 0;
+    for ticket in 0..20 {
+        box_.handle_message(Instant(0), &chunk(ticket, Kind::Head, HEAD));
+        let piece = chunk(ticket, Kind::More, &[0; PIECE_BYTES]);
+        let heard = box_.handle_message(Instant(0), &piece);
+        refused += u32::from(matches!(heard, Heard::Gone { .. }));
+    }
+    assert_eq!(refused, 4);
+    for ticket in 0..20 {
+        box_.handle_message(Instant(0), &chunk(ticket, Kind::Cancel, b""));
+    }
+    assert_eq!(box_.collecting_bytes, 0);
+}
+
+#[test]
+fn a_cancelled_request_is_forgotten_at_any_time() {
+    let mut box_ = Responder::new(Instant(0));
+    let body = vec![1; 9 * PIECE_BYTES];
+    let asked = ask(&mut box_, 1);
+    let cancel = chunk(1, Kind::Cancel, b"");
+    assert_eq!(box_.handle_message(Instant(0), &cancel), Heard::Gone { ask: asked });
+    assert!(!box_.handle_answer(asked, head(1)), "nobody waits");
+    let again = ask(&mut box_, 1);
+    assert_ne!(asked, again, "a reused ticket is another request");
+    assert!(box_.handle_answer(again, head(body.len())));
+    let mut buf = [0; CHUNK_BYTES];
+    for _ in 0..3 {
+        let output = box_.poll_output(&mut buf, |_| &body);
+        assert!(matches!(output, Output::Transmit { .. }), "{output:?}");
+    }
+    assert_eq!(box_.handle_message(Instant(0), &cancel), Heard::Gone { ask: again });
+    assert_eq!(drain(&mut box_, &body), []);
+}
+
+#[test]
+fn a_body_shorter_than_promised_breaks_off() {
+    let mut box_ = Responder::new(Instant(0));
+    let asked = ask(&mut box_, 1);
+    assert!(box_.handle_answer(asked, head(3)));
+    let kinds: List<_> = drain(&mut box_, b"ab").iter().map(|sent| sent.1).collect();
+    assert_eq!(kinds, [Kind::Head, Kind::Cancel]);
+}
+
+#[test]
+fn pushes_beyond_the_queue_become_one_missed() {
+    let mut box_ = Responder::new(Instant(0));
+    box_.handle_push("{\"n\":0}");
+    box_.handle_push("{\"n\":1}");
+    let sent = drain(&mut box_, b"");
+    assert_eq!((sent[0].0, sent[1].0, &sent[1].2[..]), (0, 1, &b"{\"n\":1}"[..]));
+    for n in 0..=PUSHES {
+        box_.handle_push(&format!("{n}"));
+    }
+    box_.handle_push("after");
+    let sent = drain(&mut box_, b"");
+    let pushed: List<_> = sent.iter().map(|s| (s.0, &s.2[..])).collect();
+    assert_eq!(pushed, [(2, MISSED.as_bytes()), (3, b"after")]);
+    box_.handle_push(&"x".repeat(PUSH_BYTES + 1));
+    assert_eq!(drain(&mut box_, b"")[0].2, MISSED.as_bytes());
+}
+
+#[test]
+fn silence_is_pinged_and_then_ends_the_session() {
+    let mut box_ = Responder::new(Instant(0));
+    let mut buf = [0; CHUNK_BYTES];
+    let (mut now, mut pings) = (Instant(0), 0);
+    loop {
+        match box_.poll_output(&mut buf, |_| b"") {
+            Output::Transmit { length, .. } => {
+                assert_eq!(Chunk::parse(&buf[..length]).expect("a chunk").kind, Kind::Ping);
+                pings += 1;
+                if pings == 1 {
+                    box_.handle_message(now.plus_ms(5), &chunk(1, Kind::Pong, b""));
+                }
+            }
+            Output::Timeout(at) => {
+                assert!(at > now, "time goes on");
+                now = at;
+                box_.handle_timeout(now);
+            }
+            Output::Close(reason) => {
+                assert_eq!((reason, now, pings), (Reason::Silent, Instant(40_005), 3));
+                return;
+            }
+        }
+    }
+}
+
+/// What the phone keeps of one request, in the simplest way.
+#[derive(Default)]
+struct Wish {
+    body: usize,
+    sent: usize,
+    head: Option<u16>,
+    got: List<u8>,
+}
+
+/// A phone and a box with an ordered channel of random delay between them.
+struct Pair {
+    dice: Dice,
+    now: Instant,
+    responder: Responder,
+    /// Towards the box and towards the phone: when it arrives, the bytes.
+    up: VecDeque<(Instant, List<u8>)>,
+    down: VecDeque<(Instant, List<u8>)>,
+    wishes: BTreeMap<u32, Wish>,
+    bodies: BTreeMap<Ask, List<u8>>,
+    collected: BTreeMap<Ask, (u32, List<u8>)>,
+    answers: List<(Instant, Ask)>,
+    finished: usize,
+}
+
+/// What the body of that ticket holds there, in either direction.
+fn byte_of(ticket: u32, at: usize) -> u8 {
+    u8::try_from((ticket as usize * 31 + at * 7) % 251).expect("below 251")
+}
+
+impl Pair {
+    fn new(seed: u64) -> Self {
+        Self {
+            dice: Dice(seed),
+            now: Instant(0),
+            responder: Responder::new(Instant(0)),
+            up: VecDeque::new(),
+            down: VecDeque::new(),
+            wishes: BTreeMap::new(),
+            bodies: BTreeMap::new(),
+            collected: BTreeMap::new(),
+            answers: vec![],
+            finished: 0,
+        }
+    }
+
+    fn to_box(&mut self, bytes: List<u8>) {
+        let soonest = self.up.back().map_or(self.now, |last| last.0);
+        let at = soonest.max(self.now).plus_ms(self.dice.below(20));
+        self.up.push_back((at, bytes));
+    }
+
+    fn phone_acts(&mut self, next_ticket: &mut u32) {
+        match self.dice.below(10) {
+            0..=3 if self.wishes.len() < OPEN_TICKETS => {
+                let body = if self.dice.below(3) == 0 { self.dice.index(60_000) } else { 0 };
+                self.wishes.insert(*next_ticket, Wish { body, ..Wish::default() });
+                let json = format!("{{\"method\":\"GET\",\"path\":\"/{next_ticket}\"}}");
+                self.to_box(chunk(*next_ticket, Kind::Head, json.as_bytes()));
+                *next_ticket += 1;
+            }
+            4..=8 => {
+                let unsent = self.wishes.iter().filter(|(_, wish)| wish.sent <= wish.body);
+                let unsent: List<u32> = unsent.map(|(ticket, _)| *ticket).collect();
+                if unsent.is_empty() {
+                    return;
+                }
+                let ticket = unsent[self.dice.index(unsent.len())];
+                let size = self.dice.index(PIECE_BYTES);
+                let wish = self.wishes.get_mut(&ticket).expect("just seen");
+                let end = wish.body.min(wish.sent + size);
+                let piece: List<u8> = (wish.sent..end).map(|at| byte_of(ticket, at)).collect();
+                let last = end == wish.body;
+                wish.sent = if last { end + 1 } else { end };
+                self.to_box(chunk(ticket, if last { Kind::Last } else { Kind::More }, &piece));
+            }
+            9 if self.dice.below(4) == 0 && !self.wishes.is_empty() => {
+                let open: List<u32> = self.wishes.keys().copied().collect();
+                let ticket = open[self.dice.index(open.len())];
+                self.wishes.remove(&ticket);
+                self.to_box(chunk(ticket, Kind::Cancel, b""));
+            }
+            _ => self.to_box(chunk(u32::MAX, Kind::Ping, b"")),
+        }
+    }
+
+    fn box_hears(&mut self, bytes: &[u8]) {
+        match self.responder.handle_message(self.now, bytes) {
+            Heard::Nothing => {}
+            Heard::Head { ask, head } => {
+                let ticket = head.path[1..].parse().expect("a ticket");
+                self.collected.insert(ask, (ticket, vec![]));
+            }
+            Heard::Piece { ask, piece, last } => {
+                let (_, body) = self.collected.get_mut(&ask).expect("a head came first");
+                body.extend_from_slice(piece);
+                if last {
+                    self.answers.push((self.now.plus_ms(self.dice.below(300)), ask));
+                }
+            }
+            Heard::Gone { ask } => {
+                self.collected.remove(&ask);
+                self.bodies.remove(&ask);
+            }
+        }
+    }
+
+    fn box_answers(&mut self) {
+        let due = |(at, _): &(Instant, Ask)| *at <= self.now;
+        while let Some(at) = self.answers.iter().position(due) {
+            let (_, ask) = self.answers.remove(at);
+            let size = match self.dice.below(4) {
+                0 => 0,
+                1 => self.dice.index(300),
+                2 => PIECE_BYTES + self.dice.index(3) - 1,
+                _ => self.dice.index(200_000),
+            };
+            let Some((ticket, asked)) = self.collected.remove(&ask) else {
+                assert!(!self.responder.handle_answer(ask, head(size)), "nobody waits");
+                continue;
+            };
+            assert!(asked.iter().zip(0..).all(|(byte, at)| *byte == byte_of(ticket, at)));
+            assert!(self.responder.handle_answer(ask, head(size)));
+            self.bodies.insert(ask, (0..size).map(|at| byte_of(ticket, at)).collect());
+        }
+    }
+
+    fn box_sends(&mut self) -> Instant {
+        let waiting: usize = self.down.iter().map(|(_, bytes)| bytes.len()).sum();
+        assert!(waiting < WATERMARK_BYTES + CHUNK_BYTES, "{waiting} bytes in the channel");
+        self.responder.handle_buffered(waiting);
+        let mut buf = [0; CHUNK_BYTES];
+        loop {
+            let bodies = &self.bodies;
+            let lend = |ask: Ask| bodies.get(&ask).map_or(&b""[..], List::as_slice);
+            match self.responder.poll_output(&mut buf, lend) {
+                Output::Transmit { length, done } => {
+                    let soonest = self.down.back().map_or(self.now, |last| last.0);
+                    let at = soonest.max(self.now).plus_ms(self.dice.below(9));
+                    self.down.push_back((at, buf[..length].to_vec()));
+                    if let Some(ask) = done {
+                        self.bodies.remove(&ask);
+                    }
+                }
+                Output::Timeout(at) => return at,
+                Output::Close(reason) => panic!("{reason:?}"),
+            }
+        }
+    }
+
+    fn phone_hears(&mut self, bytes: &[u8]) {
+        let chunk = Chunk::parse(bytes).expect("the box sends chunks");
+        assert!(bytes.len() <= CHUNK_BYTES);
+        let Some(wish) = self.wishes.get_mut(&chunk.ticket) else { return };
+        match chunk.kind {
+            Kind::Head => {
+                assert_eq!(wish.head, None, "one head");
+                wish.head = Some(status(chunk.piece));
+                let text = Text::from_utf8_lossy(chunk.piece);
+                let length = text.split("\"length\":").nth(1).expect("a length");
+                wish.body = length.trim_end_matches('}').parse().expect("a number");
+                wish.sent = usize::MAX;
+            }
+            Kind::More | Kind::Last => {
+                assert!(matches!(wish.head, Some(200 | 503)), "a head before its body");
+                wish.got.extend_from_slice(chunk.piece);
+                if chunk.kind == Kind::Last {
+                    let wish = self.wishes.remove(&chunk.ticket).expect("just seen");
+                    assert_eq!(wish.got.len(), wish.body);
+                    if wish.head == Some(503) {
+                        return;
+                    }
+                    let right = |(byte, at): (&u8, usize)| *byte == byte_of(chunk.ticket, at);
+                    assert!(wish.got.iter().zip(0..).all(right), "its own body");
+                    self.finished += 1;
+                }
+            }
+            Kind::Cancel | Kind::Push | Kind::Ping | Kind::Pong => panic!("{:?}", chunk.kind),
+        }
+    }
+
+    fn step(&mut self, next_ticket: &mut u32, act: bool) {
+        if act {
+            self.phone_acts(next_ticket);
+        } else {
+            let open: List<u32> = self.wishes.keys().copied().collect();
+            for ticket in open {
+                let wish = self.wishes.get_mut(&ticket).expect("just seen");
+                if wish.sent <= wish.body {
+                    wish.sent = usize::MAX;
+                    self.to_box(chunk(ticket, Kind::Last, b""));
+                }
+            }
+        }
+        while self.up.front().is_some_and(|(at, _)| *at <= self.now) {
+            let (_, bytes) = self.up.pop_front().expect("just seen");
+            self.box_hears(&bytes);
+        }
+        self.box_answers();
+        let _ = self.box_sends();
+        while self.down.front().is_some_and(|(at, _)| *at <= self.now) {
+            let (_, bytes) = self.down.pop_front().expect("just seen");
+            self.phone_hears(&bytes);
+        }
+        self.now = self.now.plus_ms(self.dice.below(5));
+        self.responder.handle_timeout(self.now);
+    }
+}
+
+#[test]
+fn hours_of_random_requests_are_all_answered_once_and_in_order() {
+    let mut finished = 0;
+    for seed in 0..40 {
+        let mut pair = Pair::new(seed);
+        let mut next_ticket = 0;
+        for _ in 0..1500 {
+            pair.step(&mut next_ticket, true);
+        }
+        for _ in 0..20_000 {
+            if pair.wishes.is_empty() && pair.answers.is_empty() {
+                break;
+            }
+            pair.step(&mut next_ticket, false);
+        }
+        assert!(pair.wishes.is_empty(), "seed {seed}: {} unanswered", pair.wishes.len());
+        assert_eq!(pair.responder.tickets.len(), 0, "seed {seed}");
+        assert_eq!(pair.responder.collecting_bytes, 0, "seed {seed}");
+        assert!(pair.bodies.is_empty() && pair.collected.is_empty(), "seed {seed}: forgotten");
+        finished += pair.finished;
+    }
+    assert!(finished > 5000, "{finished}");
+}
+
+#[test]
+fn any_messages_leave_the_machine_whole() {
+    let mut dice = Dice(11);
+    for _ in 0..300 {
+        let mut box_ = Responder::new(Instant(0));
+        let mut asked = vec![];
+        for _ in 0..300 {
+            let kind = u8::try_from(dice.below(9)).expect("small");
+            let ticket = u8::try_from(dice.below(90)).expect("small");
+            let mut bytes = vec![0, 0, 0, ticket, kind];
+            if kind == 0 && dice.below(5) > 0 {
+                bytes.extend_from_slice(HEAD);
+            }
+            bytes.resize(bytes.len() + dice.index(40), b'x');
+            bytes.truncate(bytes.len() - dice.index(5));
+            let heard = box_.handle_message(Instant(dice.below(9)), &bytes);
+            if let Heard::Piece { ask, last: true, .. } = heard {
+                asked.push(ask);
+            }
+            if dice.below(3) == 0 && !asked.is_empty() {
+                let ask = asked.swap_remove(dice.index(asked.len()));
+                box_.handle_answer(ask, head(dice.index(50_000)));
+            }
+            if dice.below(4) == 0 {
+                drain(&mut box_, &[5; 50_000]);
+            }
+        }
+    }
+}
