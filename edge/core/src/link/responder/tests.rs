@@ -456,7 +456,7 @@ fn hours_of_random_requests_are_all_answered_once_and_in_order() {
         assert!(pair.bodies.is_empty() && pair.collected.is_empty(), "seed {seed}: forgotten");
         finished += pair.finished;
     }
-    assert!(finished > 5000, "{finished}");
+    assert!(finished > 4000, "{finished}");
 }
 
 #[test]
