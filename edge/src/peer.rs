@@ -1,1 +1,535 @@
-//! (to come)
+//! One session: an `Rtc` that answered a phone's offer, and the machine of its one channel.
+//!
+//! Without sockets and threads: datagrams, answers of the API and time go in, datagrams and
+//! work for the API come out. [`crate::net`] owns the sockets.
+//!
+//! ```text
+//!  answer()           ChannelOpen             silence, eviction, revocation, error
+//!  --------> Opening ------------> Speaking ----------------------------------------> Ended
+//!               | 20 s                                                                  ^
+//!               +-----------------------------------------------------------------------+
+//! ```
+
+mod empty;
+pub mod gather;
+pub mod offer;
+
+use crate::api::Response;
+use crate::identity::Identity;
+use edge_core::link::head::{RequestHead, ResponseHead};
+use edge_core::link::legacy::{self, Legacy};
+use edge_core::link::responder::{self, Heard, Responder};
+use edge_core::link::{Ask, wire::CHUNK_BYTES};
+use edge_core::time::Instant;
+use offer::{Label, Offer};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time;
+use str0m::change::{SdpAnswer, SdpOffer};
+use str0m::channel::{ChannelData, ChannelId};
+use str0m::config::DtlsVersion;
+
+use str0m::net::{Protocol, Receive, Transmit};
+use str0m::{Candidate, Event, IceConnectionState, Input, Rtc, RtcConfig, RtcError};
+
+/// Bytes that one session's channels may hold; our own limits lie below.
+const SCTP_BUFFER_BYTES: usize = 512 * 1024;
+/// A session whose channel is not open by then ends, ms.
+pub const OPEN_WITHIN_MS: u64 = 20_000;
+/// A session whose path is lost for so long ends, ms.
+pub const PATHLESS_MS: u64 = 20_000;
+/// Requests of one session that the API works on at once; the others wait their turn.
+pub const RUNNING: usize = 8;
+/// Bytes of answers that wait to be sent before no further request is worked on.
+pub const ANSWERED_BYTES: usize = 4 * 1024 * 1024;
+/// Candidates that one session takes from its phone; further ones are ignored.
+const CANDIDATES: usize = 32;
+/// Revoked phones that a session remembers while answers to them may be under way.
+const REVOKED: usize = 16;
+
+/// One moment, for us and for libraries that want the standard library's instant.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// Ours.
+    pub ms: Instant,
+    /// Theirs.
+    pub std: time::Instant,
+}
+
+impl Moment {
+    fn std_at(&self, at: Instant) -> time::Instant {
+        let far = time::Duration::from_secs(3600);
+        self.std + time::Duration::from_millis(at.since_ms(self.ms)).min(far)
+    }
+}
+
+/// A request for the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    /// Which one, within its session.
+    pub ask: Ask,
+    /// What it asks for.
+    pub head: RequestHead,
+    /// Its body.
+    pub body: Vec<u8>,
+    /// Over which protocol it came.
+    pub label: Label,
+}
+
+/// The API's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// To which request.
+    pub ask: Ask,
+    /// What it says.
+    pub response: Response,
+    /// The paired phone that asked, by its token.
+    pub client: Option<u64>,
+}
+
+/// What the owner of the sockets does next.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this datagram.
+    Transmit(Transmit),
+    /// Have the API answer this.
+    Work(Work),
+    /// Nothing until then, but for an input.
+    Timeout(time::Instant),
+    /// The session is over.
+    End,
+}
+
+/// Why an offer is not answered.
+#[derive(Debug)]
+pub struct Refused;
+
+/// One phone's session.
+#[derive(Debug)]
+pub struct Session {
+    rtc: Rtc,
+    link: Link,
+    mid: String,
+    candidates: usize,
+    largest_message: usize,
+    client: Option<u64>,
+    revoked: VecDeque<u64>,
+    /// Requests whose body still arrives.
+    arriving: BTreeMap<Ask, Work>,
+    /// Requests that wait for their turn at the API.
+    waiting: VecDeque<Work>,
+    running: usize,
+    /// Answers that are being sent.
+    bodies: BTreeMap<Ask, Vec<u8>>,
+    bodies_bytes: usize,
+    pathless: Option<Instant>,
+    last_heard: Instant,
+    closing: bool,
+}
+
+#[derive(Debug)]
+enum Link {
+    Opening { label: Label, since: Instant },
+    Nightjar(ChannelId, Box<Responder>),
+    Legacy(ChannelId, Box<Legacy>),
+    Ended,
+}
+
+/// Whether a drain goes on or has come to a time.
+enum Step {
+    Again,
+    Until(Instant),
+    Out(Output),
+}
+
+impl Session {
+    /// Answers an offer from the sockets at `locals`: the session and the answer's SDP.
+    pub fn answer(
+        offer: &Offer,
+        locals: &[SocketAddr],
+        identity: &Identity,
+        now: Moment,
+    ) -> Result<(Self, String), Refused> {
+        let sdp = SdpOffer::from_sdp_string(&offer.sdp).map_err(|_| Refused)?;
+        let mut rtc = config(identity).build(now.std);
+        for address in locals {
+            let candidate = Candidate::host(*address, Protocol::Udp).map_err(|_| Refused)?;
+            rtc.add_local_candidate(candidate);
+        }
+        let answer: SdpAnswer = rtc.sdp_api().accept_offer(sdp).map_err(|_| Refused)?;
+        let answer = answer.to_sdp_string();
+        // Before its first timeout the ICE agent has no clock: behind a NAT it would wait for
+        // ever for the phone's first check.
+        rtc.handle_input(Input::Timeout(now.std)).map_err(|_| Refused)?;
+        let mid = answer.lines().find_map(|line| line.strip_prefix("a=mid:")).unwrap_or("0");
+        let session = Self {
+            mid: mid.to_owned(),
+            rtc,
+            link: Link::Opening { label: offer.label, since: now.ms },
+            candidates: 0,
+            largest_message: offer.largest_message(),
+            client: None,
+            revoked: VecDeque::new(),
+            arriving: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            running: 0,
+            bodies: BTreeMap::new(),
+            bodies_bytes: 0,
+            pathless: None,
+            last_heard: now.ms,
+            closing: false,
+        };
+        Ok((session, answer))
+    }
+
+    /// The paired phone at the other end; it alone is told what happens.
+    pub const fn client(&self) -> Option<u64> {
+        self.client
+    }
+
+    /// When the phone last said something on the channel.
+    pub const fn last_heard(&self) -> Instant {
+        self.last_heard
+    }
+
+    /// The name of the media section, for candidates that follow the answer.
+    pub fn mid(&self) -> &str {
+        &self.mid
+    }
+
+    /// Takes a datagram. What is none of this session's is dropped.
+    pub fn handle_datagram(
+        &mut self,
+        now: Moment,
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: &[u8],
+    ) {
+        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, bytes) else { return };
+        let input = Input::Receive(now.std, receive);
+        if self.rtc.accepts(&input) {
+            let result = self.rtc.handle_input(input);
+            self.end_unless(result);
+        }
+    }
+
+    /// Takes a candidate of the phone's. Names that only the phone's network knows, TCP, and
+    /// what is no candidate are passed over.
+    pub fn handle_candidate(&mut self, line: &str) {
+        let line = line.strip_prefix("a=").unwrap_or(line);
+        let Ok(candidate) = Candidate::from_sdp_string(line) else { return };
+        if candidate.proto() == Protocol::Udp && self.candidates < CANDIDATES {
+            self.candidates += 1;
+            self.rtc.add_remote_candidate(candidate);
+        }
+    }
+
+    /// Takes what a STUN server sees of the socket at `base`; the candidate for the phone,
+    /// where it is a new one.
+    pub fn handle_mapped(&mut self, mapped: SocketAddr, base: SocketAddr) -> Option<String> {
+        if mapped == base {
+            return None;
+        }
+        let candidate = Candidate::server_reflexive(mapped, base, Protocol::Udp).ok()?;
+        self.rtc.add_local_candidate(candidate).map(Candidate::to_sdp_string)
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        let result = self.rtc.handle_input(Input::Timeout(now.std));
+        self.end_unless(result);
+        match &mut self.link {
+            Link::Opening { since, .. } if now.ms.since_ms(*since) >= OPEN_WITHIN_MS => {
+                self.end();
+            }
+            Link::Nightjar(_, machine) => machine.handle_timeout(now.ms),
+            Link::Legacy(_, machine) => machine.handle_timeout(now.ms),
+            Link::Opening { .. } | Link::Ended => {}
+        }
+        if self.pathless.is_some_and(|since| now.ms.since_ms(since) >= PATHLESS_MS) {
+            self.end();
+        }
+    }
+
+    /// Takes an answer of the API.
+    pub fn handle_reply(&mut self, reply: Reply) {
+        self.running = self.running.saturating_sub(1);
+        if reply.client.is_some_and(|client| self.revoked.contains(&client)) {
+            return self.close();
+        }
+        self.client = reply.client.or(self.client);
+        let Reply { ask, response, .. } = reply;
+        let head = ResponseHead {
+            status: response.status,
+            content_type: response.content_type,
+            length: u32::try_from(response.body.len()).unwrap_or(u32::MAX),
+            etag: response.etag.and_then(|etag| etag.parse().ok()),
+        };
+        let taken = match &mut self.link {
+            Link::Nightjar(_, machine) => machine.handle_answer(ask, head),
+            Link::Legacy(_, machine) => machine.handle_answer(ask, head),
+            Link::Opening { .. } | Link::Ended => false,
+        };
+        if taken {
+            self.bodies_bytes += response.body.len();
+            self.bodies.insert(ask, response.body);
+        }
+    }
+
+    /// Tells the phone what happened, if it is one that may know.
+    pub fn handle_push(&mut self, json: &str) {
+        if let (Some(_), Link::Nightjar(_, machine)) = (self.client, &mut self.link) {
+            machine.handle_push(json);
+        }
+    }
+
+    /// Tells the phone that it was not told of something.
+    pub fn handle_missed(&mut self) {
+        if let (Some(_), Link::Nightjar(_, machine)) = (self.client, &mut self.link) {
+            machine.handle_missed();
+        }
+    }
+
+    /// A phone was revoked: if it is this one, the session ends.
+    pub fn handle_revoked(&mut self, client: u64) {
+        if self.client == Some(client) {
+            return self.close();
+        }
+        if self.revoked.len() == REVOKED {
+            self.revoked.pop_front();
+        }
+        self.revoked.push_back(client);
+    }
+
+    /// Ends the session and tells the phone; drain once more to do so.
+    pub fn close(&mut self) {
+        if self.rtc.close().is_err() {
+            self.rtc.disconnect();
+        }
+        self.closing = true;
+        self.link = Link::Ended;
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self, now: Moment) -> Output {
+        loop {
+            let due = match self.poll_rtc(now) {
+                Step::Again => continue,
+                Step::Out(output) => return output,
+                Step::Until(due) => due,
+            };
+            if let Some(work) = self.next_work() {
+                return Output::Work(work);
+            }
+            match self.poll_link(now) {
+                Step::Again => {}
+                Step::Out(output) => return output,
+                Step::Until(at) => return Output::Timeout(now.std_at(at.min(due))),
+            }
+        }
+    }
+
+    // --- the transport ---
+
+    fn poll_rtc(&mut self, now: Moment) -> Step {
+        if !self.rtc.is_alive() {
+            return Step::Out(Output::End);
+        }
+        match self.rtc.poll_output() {
+            Ok(str0m::Output::Transmit(datagram)) => Step::Out(Output::Transmit(datagram)),
+            Ok(str0m::Output::Timeout(_)) if self.closing => Step::Out(Output::End),
+            Ok(str0m::Output::Timeout(at)) => {
+                // A started millisecond counts whole, or the last of it would be spent waking.
+                let wait = at.saturating_duration_since(now.std).as_micros().div_ceil(1000);
+                Step::Until(now.ms.plus_ms(u64::try_from(wait).unwrap_or(u64::MAX)))
+            }
+            Ok(str0m::Output::Event(event)) => {
+                self.handle_event(now, event);
+                Step::Again
+            }
+            Err(_) => Step::Out(Output::End),
+        }
+    }
+
+    fn handle_event(&mut self, now: Moment, event: Event) {
+        match event {
+            Event::ChannelOpen(id, label) => self.open(now, id, &label),
+            Event::ChannelData(data) => self.hear(now, &data),
+            Event::ChannelClose(id) if self.link.is_on(id) => self.close(),
+            Event::IceConnectionStateChange(state) => {
+                let lost = state == IceConnectionState::Disconnected;
+                self.pathless = lost.then(|| self.pathless.unwrap_or(now.ms));
+            }
+            _ => {}
+        }
+    }
+
+    fn open(&mut self, now: Moment, id: ChannelId, label: &str) {
+        let Link::Opening { label: wanted, .. } = self.link else { return };
+        let ordered = self.rtc.channel(id).and_then(|channel| Some(channel.config()?.ordered));
+        self.last_heard = now.ms;
+        self.link = match (Label::from_word(label), ordered) {
+            (Some(label), Some(_)) if label != wanted => return,
+            (Some(Label::Nightjar), Some(true)) => {
+                Link::Nightjar(id, Box::new(Responder::new(now.ms)))
+            }
+            (Some(Label::HttpProxy), Some(ordered)) => {
+                Link::Legacy(id, Box::new(Legacy::new(now.ms, ordered, self.largest_message)))
+            }
+            _ => return self.close(),
+        };
+    }
+
+    fn end_unless(&mut self, result: Result<(), RtcError>) {
+        if result.is_err() {
+            self.end();
+        }
+    }
+
+    fn end(&mut self) {
+        self.rtc.disconnect();
+        self.link = Link::Ended;
+    }
+
+    // --- the channel ---
+
+    fn hear(&mut self, now: Moment, data: &ChannelData) {
+        if !self.link.is_on(data.id) {
+            return;
+        }
+        self.last_heard = now.ms;
+        match &mut self.link {
+            Link::Nightjar(_, machine) => match machine.handle_message(now.ms, &data.data) {
+                Heard::Nothing => {}
+                Heard::Head { ask, head } => {
+                    let work = Work { ask, head, body: Vec::new(), label: Label::Nightjar };
+                    self.arriving.insert(ask, work);
+                }
+                Heard::Piece { ask, piece, last } => self.collect(ask, piece, last),
+                Heard::Gone { ask } => self.forget(ask),
+            },
+            Link::Legacy(_, machine) => machine.handle_message(now.ms, &data.data),
+            Link::Opening { .. } | Link::Ended => {}
+        }
+    }
+
+    fn collect(&mut self, ask: Ask, piece: &[u8], last: bool) {
+        if let Some(work) = self.arriving.get_mut(&ask) {
+            work.body.extend_from_slice(piece);
+        }
+        if last && let Some(work) = self.arriving.remove(&ask) {
+            self.waiting.push_back(work);
+        }
+    }
+
+    fn forget(&mut self, ask: Ask) {
+        self.arriving.remove(&ask);
+        self.waiting.retain(|work| work.ask != ask);
+        if let Some(body) = self.bodies.remove(&ask) {
+            self.bodies_bytes -= body.len();
+        }
+    }
+
+    fn next_work(&mut self) -> Option<Work> {
+        if self.running >= RUNNING || self.bodies_bytes >= ANSWERED_BYTES {
+            return None;
+        }
+        let work = self.waiting.pop_front()?;
+        self.running += 1;
+        Some(work)
+    }
+
+    fn poll_link(&mut self, now: Moment) -> Step {
+        match self.link {
+            Link::Opening { since, .. } => Step::Until(since.plus_ms(OPEN_WITHIN_MS)),
+            Link::Nightjar(id, _) => self.poll_nightjar(id),
+            Link::Legacy(id, _) => self.poll_legacy(now, id),
+            Link::Ended => Step::Until(Instant(u64::MAX)),
+        }
+        .no_later_than(self.pathless.map(|since| since.plus_ms(PATHLESS_MS)))
+    }
+
+    fn poll_nightjar(&mut self, id: ChannelId) -> Step {
+        let Link::Nightjar(_, machine) = &mut self.link else { return Step::Again };
+        let Some(mut channel) = self.rtc.channel(id) else { return self.broken() };
+        machine.handle_buffered(channel.buffered_amount());
+        let mut buf = [0; CHUNK_BYTES];
+        let bodies = &self.bodies;
+        let lend = |ask: Ask| bodies.get(&ask).map_or(&[][..], Vec::as_slice);
+        match machine.poll_output(&mut buf, lend) {
+            responder::Output::Transmit { length, done } => {
+                if !matches!(channel.write(true, &buf[..length]), Ok(true)) {
+                    return self.broken();
+                }
+                if let Some(ask) = done {
+                    self.forget(ask);
+                }
+                Step::Again
+            }
+            responder::Output::Close(_) => self.broken(),
+            responder::Output::Timeout(at) => Step::Until(at),
+        }
+    }
+
+    fn poll_legacy(&mut self, now: Moment, id: ChannelId) -> Step {
+        let Link::Legacy(_, machine) = &mut self.link else { return Step::Again };
+        let Some(mut channel) = self.rtc.channel(id) else { return self.broken() };
+        machine.handle_timeout(now.ms);
+        machine.handle_buffered(channel.buffered_amount());
+        let mut buf = [0; legacy::HEADER_BYTES];
+        let written = match machine.poll_output(&mut buf) {
+            legacy::Output::Request { ask, head } => {
+                self.bodies.clear();
+                self.bodies_bytes = 0;
+                let work = Work { ask, head, body: Vec::new(), label: Label::HttpProxy };
+                self.waiting.push_back(work);
+                return Step::Again;
+            }
+            legacy::Output::Text { length } => channel.write(false, &buf[..length]),
+            legacy::Output::Words(words) => channel.write(false, words.as_bytes()),
+            legacy::Output::Own(words) => channel.write(true, words.as_bytes()),
+            legacy::Output::Body(ask) => match self.bodies.get(&ask) {
+                Some(body) if !body.is_empty() => channel.write(true, body),
+                _ => channel.write(false, empty::MARK),
+            },
+            legacy::Output::Flooded => return self.broken(),
+            legacy::Output::Timeout(at) => return Step::Until(at),
+        };
+        if matches!(written, Ok(true)) { Step::Again } else { self.broken() }
+    }
+
+    fn broken(&mut self) -> Step {
+        self.close();
+        Step::Again
+    }
+}
+
+impl Link {
+    fn is_on(&self, channel: ChannelId) -> bool {
+        match self {
+            Self::Nightjar(id, _) | Self::Legacy(id, _) => *id == channel,
+            Self::Opening { .. } | Self::Ended => false,
+        }
+    }
+}
+
+impl Step {
+    fn no_later_than(self, limit: Option<Instant>) -> Self {
+        match (self, limit) {
+            (Self::Until(at), Some(limit)) => Self::Until(at.min(limit)),
+            (step, _) => step,
+        }
+    }
+}
+
+fn config(identity: &Identity) -> RtcConfig {
+    RtcConfig::new()
+        .set_crypto_provider(empty::crypto())
+        .set_dtls_cert(identity.certificate.clone())
+        .set_dtls_version(DtlsVersion::Auto)
+        .set_sctp_max_buffered_amount(SCTP_BUFFER_BYTES)
+        .clear_codecs()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,428 @@
+//! A session against another `Rtc` as the phone, over a seeded bad network in virtual time.
+
+use super::*;
+use crate::api::Cache;
+use crate::clock::Clock;
+use edge_core::link::wire::{Chunk, Kind};
+use str0m::channel::ChannelConfig;
+
+const PHONE: &str = "10.9.0.2:2000";
+const BOX: &str = "10.9.0.1:1000";
+
+fn at(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+fn identity() -> Identity {
+    let provider = str0m::crypto::from_feature_flags().dtls_provider;
+    let certificate = provider.generate_certificate().expect("a certificate");
+    Identity { peer_id: String::new(), token: String::new(), certificate }
+}
+
+/// What the API of these tests answers: as many bytes as the path says, after as long.
+fn respond(work: &Work, delay: &mut u64) -> Response {
+    let mut words = work.head.path.trim_start_matches('/').split('/');
+    let mut number = || words.next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
+    let (status, bytes) = (number(), number());
+    *delay = number();
+    let body = match work.body.len() {
+        0 => (0..bytes).map(|at| u8::try_from(at % 251).expect("small")).collect(),
+        _ => work.body.clone(),
+    };
+    let status = u16::try_from(status).expect("a status");
+    Response { status, content_type: "x/y", etag: None, cache: Cache::Never, body }
+}
+
+/// Both ends and the network between them.
+struct World {
+    start: time::Instant,
+    now: Instant,
+    random: u64,
+    loss_percent: u64,
+    phone: Rtc,
+    session: Session,
+    /// Arrival, whether it goes to the box, bytes.
+    flights: Vec<(Instant, bool, Vec<u8>)>,
+    replies: Vec<(Instant, Reply)>,
+    channel: ChannelId,
+    is_open: bool,
+    /// What the phone heard: whether binary, and the bytes.
+    heard: VecDeque<(bool, Vec<u8>)>,
+    client: Option<u64>,
+    ended: bool,
+    phone_is_gone: bool,
+}
+
+impl World {
+    fn new(label: &str, ordered: bool, loss_percent: u64, seed: u64) -> Self {
+        let start = Clock::start().std_now();
+        let mut phone = RtcConfig::new().set_dtls_version(DtlsVersion::Auto).build(start);
+        let host = Candidate::host(at(PHONE), Protocol::Udp).expect("a candidate");
+        phone.add_local_candidate(host);
+        let mut change = phone.sdp_api();
+        let config = ChannelConfig { label: label.into(), ordered, ..ChannelConfig::default() };
+        let channel = change.add_channel_with_config(config);
+        let (sdp, pending) = change.apply().expect("an offer");
+        let label = Label::from_word(label).expect("a label");
+        let sdp = sdp.to_sdp_string();
+        let offer = Offer { connection: "c".into(), label, sdp };
+        let now = Moment { ms: Instant(0), std: start };
+        let (session, answer) =
+            Session::answer(&offer, &[at(BOX)], &identity(), now).expect("an answer");
+        let answer = SdpAnswer::from_sdp_string(&answer).expect("an SDP");
+        phone.sdp_api().accept_answer(pending, answer).expect("accepted");
+        Self {
+            start,
+            now: Instant(0),
+            random: seed,
+            loss_percent,
+            phone,
+            session,
+            flights: Vec::new(),
+            replies: Vec::new(),
+            channel,
+            is_open: false,
+            heard: VecDeque::new(),
+            client: None,
+            ended: false,
+            phone_is_gone: false,
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { ms: self.now, std: self.start + time::Duration::from_millis(self.now.0) }
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.random >> 33) % limit
+    }
+
+    fn fly(&mut self, to_box: bool, bytes: &[u8]) {
+        if self.below(100) >= self.loss_percent && !self.phone_is_gone {
+            let at = self.now.plus_ms(5 + self.below(20));
+            self.flights.push((at, to_box, bytes.to_vec()));
+        }
+    }
+
+    fn drain_phone(&mut self) -> time::Instant {
+        loop {
+            match self.phone.poll_output().expect("the phone lives") {
+                str0m::Output::Transmit(datagram) => self.fly(true, &datagram.contents),
+                str0m::Output::Timeout(at) => return at,
+                str0m::Output::Event(Event::ChannelOpen(..)) => self.is_open = true,
+                str0m::Output::Event(Event::ChannelData(data)) => {
+                    self.heard.push_back((data.binary, data.data));
+                }
+                str0m::Output::Event(_) => {}
+            }
+        }
+    }
+
+    fn drain_box(&mut self) -> time::Instant {
+        loop {
+            match self.session.poll_output(self.moment()) {
+                Output::Transmit(datagram) => self.fly(false, &datagram.contents),
+                Output::Work(work) => {
+                    let mut delay = 0;
+                    let response = respond(&work, &mut delay);
+                    let reply = Reply { ask: work.ask, response, client: self.client };
+                    self.replies.push((self.now.plus_ms(delay), reply));
+                }
+                Output::Timeout(at) => return at,
+                Output::End => {
+                    self.ended = true;
+                    return self.start + time::Duration::from_secs(1 << 30);
+                }
+            }
+        }
+    }
+
+    /// Lets everything happen that happens next.
+    fn step(&mut self) {
+        let due = [self.drain_phone(), self.drain_box()];
+        let wakes = due.into_iter().map(|at| {
+            let wait = at.saturating_duration_since(self.start).as_millis();
+            Instant(u64::try_from(wait).unwrap_or(u64::MAX))
+        });
+        let arrivals = self.flights.iter().map(|flight| flight.0);
+        let answers = self.replies.iter().map(|reply| reply.0);
+        let next = wakes.chain(arrivals).chain(answers).min().expect("timers run");
+        self.now = next.max(self.now.plus_ms(1));
+        let moment = self.moment();
+        self.flights.sort_by_key(|flight| flight.0);
+        let late = self.flights.partition_point(|flight| flight.0 <= self.now);
+        for (_, to_box, bytes) in self.flights.drain(..late).collect::<Vec<_>>() {
+            if to_box {
+                self.session.handle_datagram(moment, at(PHONE), at(BOX), &bytes);
+                self.drain_box();
+            } else {
+                let receive = Receive::new(Protocol::Udp, at(BOX), at(PHONE), &bytes);
+                let input = Input::Receive(moment.std, receive.expect("a datagram"));
+                self.phone.handle_input(input).expect("the phone lives");
+                self.drain_phone();
+            }
+        }
+        while let Some(at) = self.replies.iter().position(|reply| reply.0 <= self.now) {
+            let (_, reply) = self.replies.remove(at);
+            self.session.handle_reply(reply);
+            self.drain_box();
+        }
+        self.session.handle_timeout(moment);
+        self.phone.handle_input(Input::Timeout(moment.std)).expect("the phone lives");
+    }
+
+    fn open(mut self) -> Self {
+        while !self.is_open {
+            assert!(self.now.0 < OPEN_WITHIN_MS, "not open in time");
+            self.step();
+        }
+        self
+    }
+
+    fn say(&mut self, binary: bool, bytes: &[u8]) {
+        let mut channel = self.phone.channel(self.channel).expect("an open channel");
+        assert!(channel.write(binary, bytes).expect("an open channel"), "room");
+    }
+
+    fn ask(&mut self, ticket: u32, path: &str, body: &[u8]) {
+        let head = format!(r#"{{"method":"GET","path":"{path}"}}"#);
+        self.say(true, &chunk(ticket, Kind::Head, head.as_bytes()));
+        self.say(true, &chunk(ticket, Kind::Last, body));
+    }
+
+    /// Steps until the phone hears something, at most so long.
+    fn hear(&mut self, within_ms: u64) -> Option<(bool, Vec<u8>)> {
+        let late = self.now.plus_ms(within_ms);
+        while self.heard.is_empty() && self.now < late {
+            self.step();
+        }
+        self.heard.pop_front()
+    }
+
+    /// Collects the answers to `count` requests: ticket -> body, in order of completion.
+    fn collect(&mut self, count: usize) -> Vec<(u32, Vec<u8>)> {
+        let mut open: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
+        let mut whole = Vec::new();
+        while whole.len() < count {
+            let (binary, bytes) = self.hear(60_000).expect("an answer");
+            let chunk = Chunk::parse(&bytes).expect("a chunk");
+            assert!(binary);
+            match chunk.kind {
+                Kind::Head => assert!(open.insert(chunk.ticket, Vec::new()).is_none()),
+                Kind::More | Kind::Last => {
+                    let body = open.get_mut(&chunk.ticket).expect("a head first");
+                    body.extend_from_slice(chunk.piece);
+                    if chunk.kind == Kind::Last {
+                        let body = open.remove(&chunk.ticket).expect("just seen");
+                        whole.push((chunk.ticket, body));
+                    }
+                }
+                Kind::Ping => {
+                    let pong = Chunk { kind: Kind::Pong, ..chunk };
+                    let mut buf = [0; 5];
+                    pong.emit(&mut buf).expect("room");
+                    self.say(true, &buf);
+                }
+                Kind::Cancel | Kind::Pong | Kind::Push => panic!("{:?}", chunk.kind),
+            }
+        }
+        whole
+    }
+}
+
+fn chunk(ticket: u32, kind: Kind, piece: &[u8]) -> Vec<u8> {
+    let mut buf = [0; CHUNK_BYTES];
+    let length = Chunk { ticket, kind, piece }.emit(&mut buf).expect("room");
+    buf[..length].to_vec()
+}
+
+fn is_ours(body: &[u8], length: usize) -> bool {
+    body.len() == length && body.iter().zip(0..).all(|(b, at)| usize::from(*b) == at % 251)
+}
+
+#[test]
+fn a_phone_fetches_small_and_large_at_once() {
+    for (loss_percent, seed) in [(0, 1), (10, 2)] {
+        let mut world = World::new("nightjar", true, loss_percent, seed).open();
+        world.ask(900, "/200/200000", b"");
+        for ticket in 0..60 {
+            world.ask(ticket, &format!("/200/{}", ticket * 9), b"");
+        }
+        let whole = world.collect(61);
+        for (ticket, body) in &whole {
+            let length = if *ticket == 900 { 200_000 } else { *ticket as usize * 9 };
+            assert!(is_ours(body, length), "ticket {ticket}: {} bytes", body.len());
+        }
+        assert_eq!(whole.last().map(|last| last.0), Some(900), "bulk is last");
+        world.ask(7, "/200/5", &vec![9; 16_000]);
+        assert_eq!(world.collect(1), [(7, vec![9; 16_000])]);
+        assert!(world.session.bodies.is_empty() && world.session.bodies_bytes == 0);
+    }
+}
+
+#[test]
+fn a_cancelled_answer_stops_and_makes_room() {
+    let mut world = World::new("nightjar", true, 0, 3).open();
+    world.ask(1, "/200/3000000", b"");
+    while world.heard.len() < 3 {
+        world.step();
+    }
+    world.say(true, &chunk(1, Kind::Cancel, b""));
+    let cancelled_at = world.now;
+    while world.now.since_ms(cancelled_at) < 300 {
+        world.step();
+    }
+    assert!(world.session.bodies.is_empty());
+    world.heard.clear();
+    world.ask(2, "/200/10", b"");
+    assert!(is_ours(&world.collect(1)[0].1, 10));
+}
+
+#[test]
+fn peer_fetch_holds_on_an_unordered_channel_under_loss() {
+    for (ordered, loss_percent, seed) in [(false, 0, 1), (false, 10, 2), (true, 10, 3)] {
+        let mut world = World::new("http-proxy", ordered, loss_percent, seed).open();
+        let sizes = [3000, 0, 1, 65_536, 262_144, 262_145, 20_000];
+        for round in 0..42 {
+            let size = sizes[round % sizes.len()];
+            let delay = if round % 10 == 9 { 2500 } else { 0 };
+            let status = if round % 8 == 7 { 204 } else { 200 };
+            let request = format!(
+                r#"{{"url":"http://localhost:8778/{status}/{size}/{delay}?","method":"GET"}}"#
+            );
+            world.say(false, request.as_bytes());
+            let header = loop {
+                let (binary, bytes) = world.hear(20_000).expect("a header");
+                assert!(!binary, "round {round}: a body before its header");
+                if bytes != br#"{"status":202}"# {
+                    break String::from_utf8(bytes).expect("text");
+                }
+            };
+            let fits = size <= legacy::BODY_BYTES;
+            let expect = if fits { status } else { 413 };
+            assert!(header.starts_with(&format!("{{\"status\":{expect},")), "{header}");
+            if expect != 204 {
+                let (binary, body) = world.hear(20_000).expect("a body");
+                assert!(binary, "round {round}: {}", String::from_utf8_lossy(&body));
+                assert!(!fits || is_ours(&body, size), "round {round}: {} bytes", body.len());
+            }
+        }
+        world.say(false, br#"{"url":"ping?","method":"GET"}"#);
+        assert!(!world.hear(20_000).expect("a header").0);
+        assert_eq!(world.hear(20_000).expect("a body"), (false, b"pong".to_vec()));
+    }
+}
+
+#[test]
+fn pushes_reach_only_who_showed_a_token() {
+    let mut world = World::new("nightjar", true, 0, 4).open();
+    world.ask(1, "/200/1", b"");
+    world.collect(1);
+    world.session.handle_push("{}");
+    assert_eq!(world.hear(1000), None, "a stranger hears nothing");
+    world.client = Some(5);
+    world.ask(1, "/200/1", b"");
+    world.collect(1);
+    world.session.handle_push(r#"{"type":"missed"}"#);
+    let (_, bytes) = world.hear(1000).expect("a push");
+    let push = Chunk { ticket: 0, kind: Kind::Push, piece: br#"{"type":"missed"}"# };
+    assert_eq!(Chunk::parse(&bytes), Ok(push));
+    world.session.handle_revoked(4);
+    world.step();
+    assert!(!world.ended);
+    world.session.handle_revoked(5);
+    world.step();
+    assert!(world.ended);
+}
+
+#[test]
+fn an_answer_that_comes_after_the_revocation_ends_the_session() {
+    let mut world = World::new("nightjar", true, 0, 5).open();
+    world.client = Some(5);
+    world.ask(1, "/200/1/500", b"");
+    while world.replies.is_empty() {
+        world.step();
+    }
+    world.session.handle_revoked(5);
+    while !world.ended {
+        assert!(world.now.0 < 5000, "it ends");
+        world.step();
+    }
+    assert!(world.heard.is_empty(), "nothing was told");
+}
+
+#[test]
+fn a_phone_that_vanishes_is_let_go() {
+    for label in ["nightjar", "http-proxy"] {
+        let mut world = World::new(label, true, 0, 6).open();
+        let opened = world.now;
+        world.phone_is_gone = true;
+        while !world.ended {
+            assert!(world.now.since_ms(opened) < 60_000, "it ends");
+            world.step();
+        }
+    }
+}
+
+#[test]
+fn a_session_that_never_opens_ends() {
+    let mut world = World::new("nightjar", true, 100, 7);
+    while !world.ended {
+        assert!(world.now.0 <= OPEN_WITHIN_MS + 1000, "it ends");
+        world.step();
+    }
+    assert!(world.now.0 >= OPEN_WITHIN_MS, "not before {}", world.now.0);
+}
+
+#[test]
+fn a_session_starts_its_checks_without_hearing_from_the_phone() {
+    let mut world = World::new("nightjar", true, 0, 8);
+    world.session.handle_candidate("candidate:1 1 udp 2130706431 10.9.0.2 2000 typ host");
+    let mut sent = 0;
+    for _ in 0..50 {
+        let moment = world.moment();
+        match world.session.poll_output(moment) {
+            Output::Transmit(_) => sent += 1,
+            Output::Timeout(_) => {
+                world.now = world.now.plus_ms(50);
+                let moment = world.moment();
+                world.session.handle_timeout(moment);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(sent > 0, "behind a NAT the box must knock first");
+}
+
+#[test]
+fn candidates_of_any_kind_are_taken_or_passed_over() {
+    let mut world = World::new("nightjar", true, 0, 9);
+    for line in [
+        "",
+        "candidate:",
+        "candidate:1 1 udp 2113937151 0b7a3e1c-52ad-4e57.local 51234 typ host",
+        "candidate:1 1 TCP 2105458943 10.0.0.9 9 typ host tcptype active",
+        "candidate:1 1 UDP 2122252543 10.0.0.9 50000 typ host",
+        "a=candidate:1 1 udp 1 fd00::9 50000 typ host",
+        "candidate:1 1 udp x 10.0.0.9 50000 typ host",
+    ] {
+        world.session.handle_candidate(line);
+    }
+    assert_eq!(world.session.candidates, 2);
+    let mapped = at("203.0.113.5:4000");
+    assert!(world.session.handle_mapped(at(BOX), at(BOX)).is_none());
+    let line = world.session.handle_mapped(mapped, at(BOX)).expect("a candidate");
+    assert!(line.contains("203.0.113.5 4000 typ srflx"), "{line}");
+    world.open();
+}
+
+#[test]
+fn offers_that_are_none_are_refused() {
+    let world = World::new("nightjar", true, 0, 10);
+    let good = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n";
+    for sdp in ["", "v=0", good, "\0\0\0", &"a=".repeat(30_000)] {
+        let offer = Offer { connection: "c".into(), label: Label::Nightjar, sdp: sdp.into() };
+        assert!(Session::answer(&offer, &[at(BOX)], &identity(), world.moment()).is_err(), "{sdp}");
+    }
+}
