@@ -1,0 +1,205 @@
+// The phone's side of the link, without I/O: tickets, chunks, cancel, keepalive. Time is an argument.
+//
+//  request ──► open ──HEAD──► answered ──MORE*──LAST──► response
+//               │                │
+//               └──── CANCEL, cancel(), death ────────► failed
+//
+// One mutation, then `pollOutput` until it says `timeout`.
+import { HEAD_BYTES, emit, parse, split } from './wire.js';
+
+/** Requests that may be open at once; the box answers the next one 429. */
+export const OPEN_REQUESTS = 64;
+/** Silence before a ping, ms: while something is awaited, and while nothing is. */
+export const PING_BUSY_MS = 2000;
+export const PING_IDLE_MS = 5000;
+/** A ping unanswered for so long ends the link, ms. */
+export const DEAD_AFTER_MS = 6000;
+/** Largest body of a request that is sent at all, bytes; above 64 KiB the box answers 413. */
+export const REQUEST_BYTES = 1 << 20;
+/** Largest body of a response, bytes; a longer one is cancelled. */
+export const RESPONSE_BYTES = 256 << 20;
+
+const EMPTY = new Uint8Array(0);
+const utf8 = new TextEncoder();
+const text = new TextDecoder('utf-8', { fatal: true });
+
+/** Requests in flight over one channel. */
+export class Requester {
+  #open = new Map();
+  #output = [];
+  #heard;
+  #pinged = null;
+  #nextTicket;
+  #pings = 0;
+  #pushes = 0;
+  #dead = false;
+  /** Chunks that made no sense and were dropped. */
+  noise = 0;
+
+  /** @param {number} now ms @param {number} [firstTicket] */
+  constructor(now, firstTicket = 0) {
+    this.#heard = now;
+    this.#nextTicket = firstTicket >>> 0;
+  }
+
+  /** How many requests wait for their end. */
+  get open() {
+    return this.#open.size;
+  }
+
+  /**
+   * Opens a request.
+   * @param {number} now ms
+   * @param {{method: string, path: string, token?: string, ifNoneMatch?: string, body?: Uint8Array}} request
+   * @returns {number} its ticket
+   */
+  request(now, { method, path, token, ifNoneMatch, body = EMPTY }) {
+    if (this.#dead) throw new Error('the link is dead');
+    const head = utf8.encode(JSON.stringify({ method, path, token, if_none_match: ifNoneMatch }));
+    if (head.length > HEAD_BYTES) throw new TypeError(`a request head of ${head.length} bytes`);
+    if (body.length > REQUEST_BYTES) throw new TypeError(`a request body of ${body.length} bytes`);
+    const ticket = this.#ticket();
+    if (this.#open.size === 0) this.#heard = Math.max(this.#heard, now - PING_BUSY_MS);
+    this.#open.set(ticket, { head: null, pieces: [], bytes: 0 });
+    this.#transmit(emit(ticket, 'HEAD', head));
+    for (const chunk of split(ticket, body)) this.#transmit(chunk);
+    return ticket;
+  }
+
+  /** Gives a request up; whatever still comes for it is dropped. */
+  cancel(ticket) {
+    if (!this.#open.delete(ticket)) return;
+    this.#transmit(emit(ticket, 'CANCEL'));
+  }
+
+  /** Takes one message of the channel. */
+  handleChunk(now, bytes) {
+    if (this.#dead) return;
+    this.#heard = now;
+    this.#pinged = null;
+    const chunk = parse(bytes);
+    if (!chunk) {
+      this.noise += 1;
+      return;
+    }
+    const { ticket, kind, piece } = chunk;
+    if (kind === 'PING') this.#transmit(emit(ticket, 'PONG'));
+    else if (kind === 'PUSH') this.#push(ticket, piece);
+    else if (kind !== 'PONG') this.#answer(ticket, kind, piece);
+  }
+
+  /** Lets time pass: pings after silence, and declares the link dead when nobody answers. */
+  handleTimeout(now) {
+    if (this.#dead || now < this.#deadline()) return;
+    if (this.#pinged === null) {
+      this.#pinged = now;
+      this.#transmit(emit(this.#pings, 'PING'));
+      this.#pings = (this.#pings + 1) >>> 0;
+    } else {
+      this.die();
+    }
+  }
+
+  /** Ends everything: every open request fails. */
+  die() {
+    if (this.#dead) return;
+    this.#dead = true;
+    this.#output = this.#output.filter((output) => output.type !== 'transmit');
+    for (const ticket of this.#open.keys()) this.#fail(ticket, 'the link was lost');
+    this.#output.push({ type: 'dead' });
+  }
+
+  /**
+   * The next thing to do, `timeout` last:
+   * `{type: 'transmit', bytes}`, `{type: 'response', ticket, head, body}`, `{type: 'failed', ticket, reason}`,
+   * `{type: 'push', message}`, `{type: 'dead'}`, `{type: 'timeout', at}` (ms, Infinity when dead).
+   */
+  pollOutput() {
+    return this.#output.shift() ?? { type: 'timeout', at: this.#dead ? Infinity : this.#deadline() };
+  }
+
+  #deadline() {
+    if (this.#pinged !== null) return this.#pinged + DEAD_AFTER_MS;
+    return this.#heard + (this.#open.size > 0 ? PING_BUSY_MS : PING_IDLE_MS);
+  }
+
+  #ticket() {
+    while (this.#open.has(this.#nextTicket)) this.#nextTicket = (this.#nextTicket + 1) >>> 0;
+    const ticket = this.#nextTicket;
+    this.#nextTicket = (ticket + 1) >>> 0;
+    return ticket;
+  }
+
+  #transmit(bytes) {
+    this.#output.push({ type: 'transmit', bytes });
+  }
+
+  #fail(ticket, reason) {
+    this.#open.delete(ticket);
+    this.#output.push({ type: 'failed', ticket, reason });
+  }
+
+  #push(ticket, piece) {
+    const gap = ticket !== this.#pushes;
+    this.#pushes = (ticket + 1) >>> 0;
+    if (gap) this.#output.push({ type: 'push', message: { type: 'missed' } });
+    const message = readJson(piece);
+    if (typeof message?.type === 'string') this.#output.push({ type: 'push', message });
+    else this.noise += 1;
+  }
+
+  #answer(ticket, kind, piece) {
+    const request = this.#open.get(ticket);
+    if (!request) return; // cancelled, or none of ours: the rest of it may still be under way
+    if (kind === 'CANCEL') this.#fail(ticket, 'the answer broke off');
+    else if (kind === 'HEAD') this.#head(ticket, request, piece);
+    else if (!request.head) this.noise += 1;
+    else this.#piece(ticket, request, kind, piece);
+  }
+
+  #head(ticket, request, piece) {
+    const head = readJson(piece);
+    if (request.head || !Number.isInteger(head?.status) || head.status < 200 || head.status > 599) {
+      this.noise += 1;
+      return;
+    }
+    request.head = head;
+  }
+
+  #piece(ticket, request, kind, piece) {
+    request.bytes += piece.length;
+    if (request.bytes > RESPONSE_BYTES) {
+      this.#transmit(emit(ticket, 'CANCEL'));
+      this.#fail(ticket, 'the answer is too long');
+      return;
+    }
+    request.pieces.push(piece.slice());
+    if (kind === 'MORE') return;
+    const { length } = request.head;
+    if (Number.isInteger(length) && length !== request.bytes) {
+      this.#fail(ticket, `${request.bytes} bytes came of ${length}`);
+      return;
+    }
+    this.#open.delete(ticket);
+    this.#output.push({ type: 'response', ticket, head: request.head, body: join(request) });
+  }
+}
+
+function join({ pieces, bytes }) {
+  if (pieces.length === 1) return pieces[0];
+  const body = new Uint8Array(bytes);
+  let at = 0;
+  for (const piece of pieces) {
+    body.set(piece, at);
+    at += piece.length;
+  }
+  return body;
+}
+
+function readJson(bytes) {
+  try {
+    return JSON.parse(text.decode(bytes));
+  } catch {
+    return null;
+  }
+}
