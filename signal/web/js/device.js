@@ -1,0 +1,188 @@
+// One remembered device: its link kept alive, begun anew after sleep, and its state in a word.
+//
+//   connecting ──► connected ──lost──► connecting
+//       │ no server: offline    no answer: away    no path: blocked    token refused: unpaired
+//       └──── after a growing pause, or at once on wake ────┘
+import { LinkError, connect } from '../link.js';
+
+/** The first pause before trying again, ms; it doubles up to the longest. */
+export const FIRST_PAUSE_MS = 1000;
+export const LONGEST_PAUSE_MS = 30_000;
+/** The pause after a refused token, ms: it will hardly be taken later. */
+export const REFUSED_PAUSE_MS = 600_000;
+/** How long one request of the page may take, ms. */
+export const REQUEST_WITHIN_MS = 20_000;
+/** How long a device may take to greet on an open link, ms. */
+export const GREET_WITHIN_MS = 8000;
+
+const STATES = { signaling: 'offline', absent: 'away', lost: 'away', blocked: 'blocked' };
+
+/** The device refused a request; `code` is its own word for why. */
+export class Refusal extends Error {
+  constructor(status, code, message) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** Reads a JSON answer, or throws the Refusal it carries. */
+export async function readAnswer(response) {
+  if (response.status === 204) return null;
+  const body = await response.json().catch(() => null);
+  if (response.ok) return body;
+  const { code = 'unknown', message = `The device answered ${response.status}.` } = body?.error ?? {};
+  throw new Refusal(response.status, code, message);
+}
+
+/** The pause before attempt `attempt` (from 0), ms; `random` is 0..1. */
+export function pause(attempt, random) {
+  const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt);
+  return longest * (0.5 + random / 2);
+}
+
+/** Tells `state` when it or its status changed, and `push` (detail: the device's message). */
+export class Device extends EventTarget {
+  #signal;
+  #link = null;
+  #stopped = false;
+  #wake = () => {};
+  #hurry = false;
+  /** connecting, connected, offline, away, blocked or unpaired. */
+  state = 'connecting';
+  /** The device's last status, or null. */
+  status = null;
+
+  /** @param {{id: string, name: string, token: string}} record @param {string} signal */
+  constructor(record, signal) {
+    super();
+    this.record = record;
+    this.#signal = signal;
+  }
+
+  get id() {
+    return this.record.id;
+  }
+
+  get name() {
+    return this.record.name || 'Camera';
+  }
+
+  get connected() {
+    return this.state === 'connected';
+  }
+
+  /** Keeps the link until `stop`. */
+  async run() {
+    let attempt = 0;
+    while (!this.#stopped) {
+      const next = await this.#live();
+      if (this.#stopped) return;
+      this.#become(this.#hurry ? 'connecting' : next);
+      if (next === 'connecting') {
+        attempt = 0;
+      } else if (!this.#hurry) {
+        await this.#sleep(next === 'unpaired' ? REFUSED_PAUSE_MS : pause(attempt, Math.random()));
+        attempt += 1;
+      }
+      if (!this.#hurry) continue;
+      this.#hurry = false;
+      attempt = 0;
+      this.#become('connecting');
+    }
+  }
+
+  /** One link, from its start to its end; the state that follows. */
+  async #live() {
+    const link = connect({ signal: this.#signal, id: this.id, token: this.record.token });
+    this.#link = link;
+    const ended = new Promise((resolve) => {
+      link.events.addEventListener('state', () => link.state === 'closed' && resolve());
+    });
+    for (const type of ['event', 'deleted', 'missed']) {
+      link.events.addEventListener(type, ({ detail }) => this.#push(detail));
+    }
+    try {
+      await link.opened;
+      await this.#greet(link);
+    } catch (error) {
+      link.close();
+      if (error instanceof Refusal && error.status === 401) return 'unpaired';
+      return STATES[error.reason] ?? 'away';
+    }
+    this.#become('connected');
+    await ended;
+    return 'connecting';
+  }
+
+  async #greet(link) {
+    const response = await link.fetch('/api/v1/status', { signal: AbortSignal.timeout(GREET_WITHIN_MS) });
+    this.#know(await readAnswer(response));
+  }
+
+  #know(status) {
+    this.status = status;
+    if (status.name) this.record.name = status.name;
+  }
+
+  #push(message) {
+    this.dispatchEvent(new CustomEvent('push', { detail: message }));
+  }
+
+  #become(state) {
+    this.state = state;
+    this.dispatchEvent(new CustomEvent('state', { detail: state }));
+  }
+
+  #sleep(ms) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  /** Tries again now instead of after the pause. */
+  wake() {
+    if (this.state !== 'connected' && this.state !== 'connecting') this.#hurry = true;
+    this.#wake();
+  }
+
+  /** After sleep: whatever link there was is dead; begin anew. */
+  resume() {
+    this.#hurry = true;
+    this.#link?.close();
+    this.#wake();
+  }
+
+  /** Ends it for good. */
+  stop() {
+    this.#stopped = true;
+    this.#link?.close();
+    this.#wake();
+  }
+
+  /** As window.fetch, for a path of the device; rejects at once while it is not connected. */
+  fetch(path, init = {}) {
+    if (!this.connected) return Promise.reject(new LinkError('lost', 'The device is not connected.'));
+    return this.#link.fetch(path, { signal: AbortSignal.timeout(REQUEST_WITHIN_MS), ...init });
+  }
+
+  /** The JSON of a path; throws a Refusal where the device refuses. */
+  async json(path, init) {
+    return readAnswer(await this.fetch(path, init));
+  }
+
+  /** Sends a JSON body. */
+  send(method, path, body) {
+    return this.json(path, { method, body: body === undefined ? undefined : JSON.stringify(body) });
+  }
+
+  /** Reads the status again. */
+  async refresh() {
+    this.#know(await this.json('/api/v1/status'));
+    this.dispatchEvent(new CustomEvent('state', { detail: this.state }));
+  }
+}

@@ -1,0 +1,155 @@
+// What this phone remembers: devices, the saved timeline, favourites with their pictures. IndexedDB, nothing else.
+
+/** Events of a device that read offline. */
+export const SAVED_EVENTS = 200;
+
+const NAME = 'nightjar';
+const VERSION = 1;
+
+/** Every record of one device in a store keyed [device, id]. */
+const ofDevice = (device) => IDBKeyRange.bound([device], [device, []]);
+
+/** The database, or a store that forgets where the browser keeps none (`lasting` is false then). */
+export async function openStore() {
+  try {
+    return new Store(await open());
+  } catch {
+    return new Store(null);
+  }
+}
+
+function open() {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.open(NAME, VERSION);
+    request.onupgradeneeded = ({ oldVersion }) => upgrade(request.result, oldVersion);
+    request.onsuccess = () => {
+      request.result.onversionchange = () => request.result.close();
+      resolve(request.result);
+    };
+    request.onerror = () => reject(request.error);
+  });
+}
+
+/** The steps from each version to the next; an old database goes through all that follow its own. */
+function upgrade(database, from) {
+  if (from < 1) {
+    database.createObjectStore('meta');
+    database.createObjectStore('devices', { keyPath: 'id' });
+    for (const name of ['events', 'thumbnails', 'favourites', 'wishes']) {
+      database.createObjectStore(name, { keyPath: ['device', 'id'] });
+    }
+  }
+}
+
+const done = (request) =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
+class Store {
+  #database;
+
+  constructor(database) {
+    this.#database = database;
+    /** Whether what is kept here outlives the page. */
+    this.lasting = database !== null;
+  }
+
+  #read(name, act, empty) {
+    if (!this.#database) return Promise.resolve(empty);
+    return done(act(this.#database.transaction(name).objectStore(name)));
+  }
+
+  #write(names, act) {
+    if (!this.#database) return Promise.resolve();
+    const transaction = this.#database.transaction(names, 'readwrite');
+    act(...names.map((name) => transaction.objectStore(name)));
+    return new Promise((resolve, reject) => {
+      transaction.oncomplete = () => resolve();
+      transaction.onabort = transaction.onerror = () => reject(transaction.error);
+    });
+  }
+
+  /** One small value: `current` (device id), `synced/{device}` (ms), `status/{device}`. */
+  meta(key) {
+    return this.#read('meta', (store) => store.get(key), undefined);
+  }
+
+  setMeta(key, value) {
+    return this.#write(['meta'], (store) => store.put(value, key));
+  }
+
+  /** {id, name, token, added_ms}[] */
+  devices() {
+    return this.#read('devices', (store) => store.getAll(), []);
+  }
+
+  putDevice(device) {
+    return this.#write(['devices'], (store) => store.put(device));
+  }
+
+  /** Forgets a device and its saved timeline; its favourites stay. */
+  forgetDevice(id) {
+    return this.#write(['devices', 'events', 'thumbnails', 'wishes', 'meta'], (devices, events, thumbnails, wishes, meta) => {
+      devices.delete(id);
+      for (const store of [events, thumbnails, wishes]) store.delete(ofDevice(id));
+      meta.delete(`synced/${id}`);
+      meta.delete(`status/${id}`);
+    });
+  }
+
+  /** The saved events of a device, newest first. */
+  async events(device) {
+    const records = await this.#read('events', (store) => store.getAll(ofDevice(device)), []);
+    return records.map(({ event }) => event).reverse();
+  }
+
+  /** Saves the newest events; those not among them go, with their thumbnails. */
+  saveEvents(device, events) {
+    const kept = events.slice(0, SAVED_EVENTS);
+    const ids = new Set(kept.map(({ id }) => id));
+    return this.#write(['events', 'thumbnails'], (store, thumbnails) => {
+      store.delete(ofDevice(device));
+      for (const event of kept) store.put({ device, id: event.id, event });
+      thumbnails.getAllKeys(ofDevice(device)).onsuccess = ({ target }) => {
+        for (const key of target.result) if (!ids.has(key[1])) thumbnails.delete(key);
+      };
+    });
+  }
+
+  /** {device, id, blob, score} or undefined; `score` tells which version of a still open event's picture it is. */
+  thumbnail(device, id) {
+    return this.#read('thumbnails', (store) => store.get([device, id]), undefined);
+  }
+
+  saveThumbnail(record) {
+    return this.#write(['thumbnails'], (store) => store.put(record));
+  }
+
+  /** {device, id, event, name, starred_ms, thumbnail: Blob|null, picture: Blob|null}[] */
+  favourites() {
+    return this.#read('favourites', (store) => store.getAll(), []);
+  }
+
+  putFavourite(favourite) {
+    return this.#write(['favourites'], (store) => store.put(favourite));
+  }
+
+  deleteFavourite(device, id) {
+    return this.#write(['favourites'], (store) => store.delete([device, id]));
+  }
+
+  /** Stars set while the device was away: {device, id, favourite}[] */
+  wishes(device) {
+    return this.#read('wishes', (store) => store.getAll(ofDevice(device)), []);
+  }
+
+  putWish(wish) {
+    return this.#write(['wishes'], (store) => store.put(wish));
+  }
+
+  deleteWish(device, id) {
+    return this.#write(['wishes'], (store) => store.delete([device, id]));
+  }
+}

@@ -1,0 +1,50 @@
+// The service worker: one versioned cache of the page's own files, so that it starts without a network.
+// The server puts its version in place of the word below; another version is another cache. It never takes over by
+// itself: the page offers the new version and then says `activate`.
+
+const VERSION = '__VERSION__';
+const PREFIX = `nightjar ${self.registration.scope} `;
+const CACHE = PREFIX + VERSION;
+
+const FILES = [
+  './', 'app.css', 'link.js', 'manifest.webmanifest',
+  'icons/hero.svg', 'icons/icon.svg', 'icons/icon-192.png',
+  'js/app.js', 'js/device.js', 'js/favourites.js', 'js/feed.js', 'js/link/error.js', 'js/link/requester.js',
+  'js/link/rtc.js', 'js/link/signaling.js', 'js/link/wire.js', 'js/main.js', 'js/pictures.js', 'js/store.js',
+  'js/timeline.js', 'js/view/cameras.js', 'js/view/card.js', 'js/view/devices.js', 'js/view/dialog.js',
+  'js/view/dom.js', 'js/view/event.js', 'js/view/favourites.js', 'js/view/home.js', 'js/view/icons.js',
+  'js/view/list.js', 'js/view/live.js', 'js/view/notices.js', 'js/view/pair.js', 'js/view/phones.js',
+  'js/view/picture.js', 'js/view/shell.js', 'js/view/timeline.js', 'js/words.js',
+];
+
+self.addEventListener('install', (event) => {
+  event.waitUntil(
+    caches.open(CACHE).then((cache) => cache.addAll(FILES.map((file) => new Request(file, { cache: 'reload' })))),
+  );
+});
+
+self.addEventListener('activate', (event) => {
+  event.waitUntil(
+    caches.keys().then((names) => {
+      const old = names.filter((name) => name.startsWith(PREFIX) && name !== CACHE);
+      return Promise.all(old.map((name) => caches.delete(name)));
+    }),
+  );
+});
+
+self.addEventListener('message', ({ data }) => {
+  if (data === 'activate') self.skipWaiting();
+});
+
+self.addEventListener('fetch', (event) => {
+  const { request } = event;
+  if (request.method !== 'GET' || !request.url.startsWith(self.registration.scope)) return;
+  const path = request.mode === 'navigate' ? './' : request.url.slice(self.registration.scope.length).replace(/[?#].*/, '');
+  if (!FILES.includes(path)) return;
+  event.respondWith(
+    caches
+      .open(CACHE)
+      .then((cache) => cache.match(new URL(path, self.registration.scope)))
+      .then((kept) => kept ?? fetch(request)),
+  );
+});
