@@ -1,0 +1,170 @@
+//! The command line of `nightjar`.
+
+use crate::failure::Failure;
+use crate::model;
+use lexopt::{Arg, Parser, ValueExt};
+use std::ffi::{OsStr, OsString};
+
+/// What `nightjar --help` says.
+const HELP: &str = "\
+Nightjar's host tool.
+
+  nightjar try [--lan] [--no-open] [OPTIONS OF nightjar-edge]
+      Runs Nightjar on this machine until Ctrl-C: the signaling server with the app, and
+      the edge on the first camera or, without one, on a demo scene.
+        --lan       let phones on this network in; otherwise only this machine
+        --no-open   do not open a browser
+      Everything else goes to nightjar-edge: --camera replay:FOLDER, --keep-days 3, ...
+
+  nightjar model fetch [--url URL]
+      Brings the detection model into the user's cache and checks it.
+
+  nightjar --version | --help";
+
+/// What is asked for.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Run Nightjar on this machine.
+    Try(Trial),
+    /// Bring the model.
+    ModelFetch(model::Source),
+    /// Print this text.
+    Help(&'static str),
+    /// Print the version.
+    Version,
+}
+
+/// The options of `try`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Trial {
+    /// Listen on every interface.
+    pub(crate) lan: bool,
+    /// Open a browser where there is a screen.
+    pub(crate) open: bool,
+    /// What goes on to nightjar-edge as it came.
+    pub(crate) edge: Vec<OsString>,
+}
+
+impl Command {
+    /// Reads the command line.
+    pub(crate) fn from_args(mut parser: Parser) -> Result<Self, Failure> {
+        match parser.next()? {
+            None | Some(Arg::Long("help") | Arg::Short('h')) => Ok(Self::Help(HELP)),
+            Some(Arg::Long("version") | Arg::Short('V')) => Ok(Self::Version),
+            Some(Arg::Value(word)) if word == "try" => Ok(Trial::read(parser.raw_args()?)),
+            Some(Arg::Value(word)) if word == "model" => Self::model(parser),
+            Some(other) => Err(other.unexpected().into()),
+        }
+    }
+
+    fn model(mut parser: Parser) -> Result<Self, Failure> {
+        match parser.next()? {
+            Some(Arg::Value(word)) if word == "fetch" => {}
+            _ => return Err(Failure::Usage("model can only be fetched".into())),
+        }
+        let mut source = model::Source::default();
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Arg::Long("url") => source.url = parser.value()?.string()?,
+                Arg::Long("help") | Arg::Short('h') => return Ok(Self::Help(HELP)),
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        Ok(Self::ModelFetch(source))
+    }
+}
+
+impl Trial {
+    /// Takes out what is ours. A lone `--` is dropped: `cargo try -- --camera X` brings one.
+    fn read(args: impl Iterator<Item = OsString>) -> Command {
+        let mut trial = Self { open: true, ..Self::default() };
+        for arg in args {
+            match arg.to_str() {
+                Some("--help" | "-h") => return Command::Help(HELP),
+                Some("--lan") => trial.lan = true,
+                Some("--no-open") => trial.open = false,
+                Some("--") => {}
+                _ => trial.edge.push(arg),
+            }
+        }
+        Command::Try(trial)
+    }
+
+    /// Whether the edge is told `--name`.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+
+    /// What the edge is told as `--name VALUE` or `--name=VALUE`.
+    pub(crate) fn value(&self, name: &str) -> Option<&OsStr> {
+        let mut args = self.edge.iter();
+        while let Some(arg) = args.next() {
+            let Some(rest) = arg.to_str().and_then(|arg| arg.strip_prefix(name)) else { continue };
+            match rest.strip_prefix('=') {
+                Some(value) => return Some(OsStr::new(value)),
+                None if rest.is_empty() => {
+                    return Some(args.next().map_or(OsStr::new(""), |it| it));
+                }
+                None => {}
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(args: &[&str]) -> Result<Command, Failure> {
+        Command::from_args(Parser::from_args(args))
+    }
+
+    fn trial(args: &[&str]) -> Trial {
+        match read(args) {
+            Ok(Command::Try(trial)) => trial,
+            other => panic!("not a trial: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn edge_options_pass_through_with_and_without_a_second_separator() {
+        for args in [
+            &["try", "--", "--camera", "replay:here", "--lan", "--keep-days=3"][..],
+            &["try", "--camera", "replay:here", "--lan", "--keep-days=3"],
+        ] {
+            let trial = trial(args);
+            assert!(trial.lan && trial.open);
+            assert_eq!(trial.edge, ["--camera", "replay:here", "--keep-days=3"]);
+            assert_eq!(trial.value("--camera"), Some(OsStr::new("replay:here")));
+            assert_eq!(trial.value("--keep-days"), Some(OsStr::new("3")));
+            assert!(!trial.names("--keep"), "a prefix is another option");
+        }
+    }
+
+    #[test]
+    fn no_arguments_and_help_print_the_help() {
+        for args in [&[][..], &["--help"], &["-h"], &["try", "--help"], &["model", "fetch", "-h"]] {
+            assert!(matches!(read(args), Ok(Command::Help(_))), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_words_are_wrong_use() {
+        for args in
+            [&["tyr"][..], &["--tyr"], &["model"], &["model", "get"], &["model", "fetch", "x"]]
+        {
+            assert!(matches!(read(args), Err(Failure::Usage(_))), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_model_can_come_from_elsewhere() {
+        let source = match read(&["model", "fetch", "--url", "http://mirror/model"]) {
+            Ok(Command::ModelFetch(source)) => source,
+            other => panic!("not a fetch: {other:?}"),
+        };
+        assert_eq!(source.url, "http://mirror/model");
+        assert_eq!(source.host(), "mirror");
+    }
+}

@@ -1,0 +1,85 @@
+//! What people see: lines that stay, and one below them that lives.
+//!
+//! On a terminal the living line is rewritten in place; elsewhere it is printed as an
+//! ordinary line whenever it changed.
+
+use std::fmt::Display;
+use std::io::{IsTerminal, Write, stderr, stdout};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Columns where the terminal does not tell.
+const USUAL_WIDTH: usize = 80;
+
+/// Standard output, and what its last line is.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    terminal: bool,
+    living: String,
+}
+
+/// The screen, for one line; a thread that panicked while writing is no reason to be silent.
+pub(crate) fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
+    screen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Screen {
+    /// Standard output as it is.
+    pub(crate) fn new() -> Self {
+        Self { terminal: stdout().is_terminal(), living: String::new() }
+    }
+
+    /// Whether lines can be rewritten.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// A line that stays.
+    pub(crate) fn say(&mut self, line: &str) {
+        let living = if self.terminal { std::mem::take(&mut self.living) } else { String::new() };
+        let wipe = if living.is_empty() { "" } else { WIPE };
+        write(&format!("{wipe}{line}\n"));
+        self.live(&living);
+    }
+
+    /// Rewrites the living line.
+    pub(crate) fn live(&mut self, line: &str) {
+        if line.is_empty() || line == self.living {
+            return;
+        }
+        if self.terminal {
+            let fitting: String = line.chars().take(width().saturating_sub(1)).collect();
+            write(&format!("{WIPE}{fitting}"));
+        } else {
+            write(&format!("{line}\n"));
+        }
+        line.clone_into(&mut self.living);
+    }
+
+    /// Ends the living line: what follows begins on a fresh one.
+    pub(crate) fn rest(&mut self) {
+        if self.terminal && !self.living.is_empty() {
+            write("\n");
+        }
+        self.living.clear();
+    }
+
+    /// A line on standard error.
+    pub(crate) fn complain(&mut self, line: &dyn Display) {
+        self.rest();
+        let _ = writeln!(stderr().lock(), "nightjar: {line}");
+    }
+}
+
+/// To the line's beginning, and clear it.
+const WIPE: &str = "\r\x1b[K";
+
+/// A closed standard output is no reason to stop.
+fn write(text: &str) {
+    let mut out = stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(stdout());
+    size.ok().map(|size| usize::from(size.ws_col)).filter(|&it| it > 0).unwrap_or(USUAL_WIDTH)
+}
