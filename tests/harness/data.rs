@@ -17,33 +17,9 @@ pub fn pictures(name: &str) -> Option<PathBuf> {
     beneath("NIGHTJAR_PICTURES", name)
 }
 
-/// A golden file: below the folder that `NIGHTJAR_GOLDEN` names, else in the folder `golden`
-/// beside the models.
+/// A golden tensor or list below the folder that `NIGHTJAR_GOLDEN` names.
 pub fn golden(name: &str) -> Option<PathBuf> {
-    if std::env::var_os("NIGHTJAR_GOLDEN").is_some() {
-        return beneath("NIGHTJAR_GOLDEN", name);
-    }
-    let models = PathBuf::from(std::env::var_os("NIGHTJAR_MODELS")?);
-    let path = models.parent()?.join("golden").join(name);
-    path.exists().then_some(path)
-}
-
-/// All the files that `test` needs, or `None`, said aloud, where one is not to be had.
-///
-/// # Panics
-/// With `CI=true`, where all must be there.
-pub fn all<const N: usize>(test: &str, wanted: [Option<PathBuf>; N]) -> Option<[PathBuf; N]> {
-    use std::io::Write;
-    let found: Vec<PathBuf> = wanted.into_iter().flatten().collect();
-    if let Ok(found) = found.try_into() {
-        return Some(found);
-    }
-    let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-    assert!(!ci, "{test}: a file below NIGHTJAR_MODELS or NIGHTJAR_PICTURES is missing");
-    // Not by a macro: what those write is hidden when a test passes.
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "left out: {test} (no NIGHTJAR_MODELS or NIGHTJAR_PICTURES)");
-    None
+    beneath("NIGHTJAR_GOLDEN", name)
 }
 
 fn beneath(variable: &str, name: &str) -> Option<PathBuf> {
