@@ -22,6 +22,15 @@ pub fn golden(name: &str) -> Option<PathBuf> {
     beneath("NIGHTJAR_GOLDEN", name)
 }
 
+/// Says that a test cannot run here.
+///
+/// # Panics
+/// Where `CI=true`: there everything must run.
+pub fn left_out(test: &str, why: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} cannot run: {why}");
+    println!("LEFT OUT: {test}: {why}");
+}
+
 fn beneath(variable: &str, name: &str) -> Option<PathBuf> {
     let path = Path::new(&std::env::var_os(variable)?).join(name);
     path.exists().then_some(path)

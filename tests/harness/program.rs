@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -27,6 +27,30 @@ pub fn binary(name: &str) -> PathBuf {
     let path = folder.join(name);
     assert!(path.exists(), "{} is missing: run `cargo build --release` first", path.display());
     path
+}
+
+/// How long a program that ends by itself may take.
+const END_WITHIN: Duration = Duration::from_mins(1);
+
+/// Runs a program that ends by itself; its exit code and what it wrote.
+///
+/// # Panics
+/// When it does not end in time; it is killed then.
+pub fn outcome(command: &mut Command) -> Output {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let pid = child.id().to_string();
+    let (ended, end) = mpsc::channel();
+    std::thread::spawn(move || ended.send(child.wait_with_output()));
+    if let Ok(output) = end.recv_timeout(END_WITHIN) {
+        return output.expect("a child can be waited for");
+    }
+    let _ = Command::new("kill").args(["-KILL", &pid]).status();
+    panic!("{command:?} did not end: {:?}", end.recv());
 }
 
 impl Program {

@@ -1,0 +1,51 @@
+// The system's Chromium for one test, with a profile of its own.
+
+import puppeteer from 'puppeteer-core';
+import { mkdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { scratch } from './program.mjs';
+
+const SCREENSHOTS = fileURLToPath(new URL('./screenshots/', import.meta.url));
+const QUIET = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
+];
+
+/** A browser that closes when the test ends. */
+export async function launch(t, args = []) {
+  const browser = await puppeteer.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    headless: true,
+    userDataDir: scratch(t),
+    args: [...QUIET, ...args],
+  });
+  t.after(() => browser.close());
+  return browser;
+}
+
+/** A phone-sized page; what goes wrong in it is in `page.trouble`. */
+export async function open(browser, url) {
+  const page = await browser.newPage();
+  page.trouble = [];
+  page.on('pageerror', (error) => page.trouble.push(String(error?.stack ?? error)));
+  page.on('console', (message) => {
+    if (message.type() === 'error') page.trouble.push(message.text());
+  });
+  await page.setViewport({ width: 412, height: 915, deviceScaleFactor: 2, isMobile: true, hasTouch: true });
+  await page.goto(url, { waitUntil: 'domcontentloaded' });
+  return page;
+}
+
+/** A picture for people to look at; the folder is ignored by git. */
+export async function picture(page, name) {
+  mkdirSync(SCREENSHOTS, { recursive: true });
+  await page.screenshot({ path: `${SCREENSHOTS}${name}.png` });
+}
+
+/** The part of the page that carries this name for tests. */
+export const named = (name) => `[data-testid="${name}"]`;
+
+/** Waits until it is visible and presses it as a finger would. */
+export async function press(page, selector) {
+  await page.locator(selector).click();
+}

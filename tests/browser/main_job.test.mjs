@@ -1,0 +1,98 @@
+// The main job in a real browser: find the edge, pair, see what the camera saw, keep what is
+// liked, read it offline, and go on when the edge returns.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { launch, named, open, picture, press } from './chromium.mjs';
+import { ask, eventually, scratch, startEdge, startSignal } from './program.mjs';
+
+const MODEL = join(process.env.NIGHTJAR_MODELS ?? '', 'ssd_mobilenet_v1_coco_quant.tflite');
+const PICTURES = process.env.NIGHTJAR_PICTURES ?? '';
+const GOLDEN = process.env.NIGHTJAR_GOLDEN ?? '';
+const HOUSEHOLD = ['person', 'bicycle', 'car', 'motorcycle', 'bus', 'truck', 'bird', 'cat', 'dog'];
+
+/** The labels that the reference interpreter gives these pictures with 0.6 and more. */
+function goldenLabels() {
+  const { images } = JSON.parse(readFileSync(join(GOLDEN, 'ssd_v1.json'), 'utf8'));
+  const sure = Object.values(images).flat().filter((it) => it.score >= 0.6).map((it) => it.label);
+  return [...new Set(sure)].filter((it) => HOUSEHOLD.includes(it)).sort();
+}
+
+const card = named('card');
+const cards = (page) => page.$$eval(card, (all) => all.map((it) => ({ ...it.dataset })));
+const labels = async (page) => [...new Set((await cards(page)).map((it) => it.label))];
+
+test('from a camera to a phone\'s timeline', { timeout: 240_000 }, async (t) => {
+  const data = scratch(t);
+  const camera = `replay:${PICTURES}?fps=2`;
+  const first = await startSignal(t);
+  const origin = `http://127.0.0.1:${first.port()}/`;
+  const args = ['--model', MODEL];
+  const edge = await startEdge(t, { signal: first, data, camera, args });
+
+  // Find it and pair.
+  const page = await open(await launch(t), origin);
+  await page.waitForSelector(named('device'), { timeout: 20_000 });
+  assert.match(await page.$eval(named('device'), (it) => it.textContent), /Front door/);
+  await picture(page, '1-devices');
+  await press(page, named('pair'));
+
+  // See what the camera saw.
+  await page.waitForSelector(card, { timeout: 30_000 });
+  const want = goldenLabels();
+  assert.ok(want.length >= 3, `golden labels: ${want}`);
+  await eventually(`cards for ${want}`, async () => {
+    const seen = await labels(page);
+    return want.every((label) => seen.includes(label));
+  }, 60_000);
+  await page.waitForFunction((it) => document.querySelector(`${it} img`)?.naturalWidth > 0, {}, card);
+  await picture(page, '2-timeline');
+
+  // Open one and star it.
+  const [shown] = (await cards(page)).filter((it) => it.label === 'person');
+  const starred = `${card}[data-id="${shown.id}"]`;
+  await press(page, starred);
+  await page.waitForSelector(named('event'));
+  await page.waitForFunction((it) => document.querySelector(`${it} img`)?.naturalWidth > 320, {}, named('event'));
+  await press(page, `${named('event')} ${named('star')}`);
+  await eventually('the star at the edge', async () => (await ask(edge, `/api/v1/events/${shown.id}`)).favourite);
+  await picture(page, '3-event');
+  await page.goBack();
+  await page.waitForSelector(card);
+
+  // Everything is gone: the edge, and the server too.
+  assert.equal(await edge.stop(), 0);
+  await page.waitForFunction((it) => document.querySelector(it)?.dataset.state !== 'connected', { timeout: 30_000 }, named('state'));
+  await picture(page, '4-edge-away');
+  await page.waitForFunction('navigator.serviceWorker?.controller !== null');
+  assert.equal(await first.stop(), 0);
+  const known = await cards(page);
+  await page.reload({ waitUntil: 'domcontentloaded' });
+  await page.waitForSelector(card, { timeout: 20_000 });
+  const offline = await labels(page);
+  assert.ok(want.every((label) => offline.includes(label)), `offline: ${offline}, before: ${known.length} cards`);
+  await page.waitForSelector(named('offline-banner'));
+  await picture(page, '5-offline');
+  await press(page, named('filter-favourites'));
+  await page.waitForFunction((it, id) => {
+    const all = [...document.querySelectorAll(it)];
+    return all.length === 1 && all[0].dataset.id === id && all[0].querySelector('img')?.naturalWidth > 0;
+  }, { timeout: 20_000 }, card, shown.id);
+  await picture(page, '6-offline-favourites');
+  await press(page, named('filter-all'));
+
+  // It comes back, and what is new appears by itself.
+  const newest = (await cards(page)).map((it) => it.id).sort().at(-1);
+  const second = await startSignal(t, `127.0.0.1:${first.port()}`);
+  const again = await startEdge(t, { signal: second, data, camera, args });
+  await page.waitForFunction((it, than) => {
+    return [...document.querySelectorAll(it)].some((each) => each.dataset.id > than);
+  }, { timeout: 60_000 }, card, newest);
+  await picture(page, '7-back');
+  assert.equal(await again.stop(), 0);
+  assert.equal(await second.stop(), 0);
+  const ours = page.trouble.filter((it) => !/ERR_CONNECTION_REFUSED|ERR_INTERNET|WebSocket connection|Failed to fetch|Failed to load resource/.test(it));
+  assert.deepEqual(ours, [], 'nothing went wrong in the page itself');
+});

@@ -1,0 +1,97 @@
+// Unmodified PeerJS clients of three generations find the edge by the room routes and read
+// status, timeline and a thumbnail by PeerFetch framing.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { launch, open } from './chromium.mjs';
+import { ask, eventually, scratch, startEdge, startSignal } from './program.mjs';
+import { serve } from './static.mjs';
+
+/** Version, and whether its `reliable` channel keeps order. */
+const CLIENTS = [['1.3.2', false], ['1.4.7', false], ['1.5.5', true]];
+
+const here = (name) => readFileSync(new URL(name, import.meta.url));
+
+/** A page of another origin with that PeerJS in it. */
+async function pageWith(t, version) {
+  const origin = await serve(t, {
+    '/': {
+      type: 'text/html',
+      body: '<!doctype html><title>PeerJS</title><script src="/peerjs.js"></script>',
+    },
+    '/peerjs.js': {
+      type: 'text/javascript',
+      body: here(`./node_modules/peerjs-${version}/dist/peerjs.min.js`),
+    },
+    '/peerfetch.mjs': { type: 'text/javascript', body: here('./peerfetch.mjs') },
+    '/favicon.ico': { type: 'image/x-icon', body: '' },
+  });
+  const page = await open(await launch(t), `${origin}/`);
+  await page.waitForFunction('typeof Peer === "function"');
+  return page;
+}
+
+/** Runs in the page: everything the Ambianic UI would do on its first visit. */
+async function visit({ host, port, token }) {
+  const { register, othersInRoom, connect, json } = await import('/peerfetch.mjs');
+  const { peer, id } = await register(window.Peer, { host, port, token });
+  const { roomId, others } = await othersInRoom({ host, port, token, id });
+  const link = await connect(peer, others[0]);
+  const root = await link.request('GET', '?');
+  const status = await link.request('GET', 'api/status?');
+  const timeline = await link.request('GET', 'api/timeline?page=1');
+  const { rel_dir: folder, thumbnail_file_name: file } = json(timeline).timeline[0].args;
+  const [thumbnail, missing, ping] = await Promise.all([
+    link.request('GET', `api/data/${folder}/${file}?`),
+    link.request('GET', 'api/data/no/such.jpg?'),
+    link.request('GET', 'ping?'),
+  ]);
+  const rename = await link.request('PUT', `api/device/display_name/${encodeURIComponent('Back door')}?`);
+  const renamed = await link.request('GET', 'api/status?');
+  return {
+    roomId,
+    ordered: link.ordered,
+    root: [root.status, json(root)],
+    status: [status.status, json(status)],
+    timeline: [timeline.status, json(timeline)],
+    thumbnail: [thumbnail.status, thumbnail.type, ...new Uint8Array(thumbnail.body).slice(0, 3)],
+    missing: missing.status,
+    ping: [ping.status, ping.body],
+    rename: rename.status,
+    renamed: json(renamed).display_name,
+  };
+}
+
+for (const [version, ordered] of CLIENTS) {
+  test(`unmodified PeerJS ${version} reads status, timeline and a thumbnail`, { timeout: 120_000 }, async (t) => {
+    const signal = await startSignal(t);
+    const edge = await startEdge(t, { signal, data: scratch(t), args: ['--legacy-clients', 'on'] });
+    await eventually('an event', async () => (await ask(edge, '/api/v1/status')).store.events > 0, 60_000);
+    const page = await pageWith(t, version);
+    const token = `t${Math.random().toString(36).slice(2, 12)}`;
+    const seen = await page.evaluate(visit, { host: '127.0.0.1', port: signal.port(), token });
+
+    assert.match(seen.roomId, /^[0-9a-f]{40}$/);
+    assert.equal(seen.ordered, ordered, 'the channel is what this version is known to open');
+    assert.equal(seen.root[0], 200);
+    assert.match(seen.root[1], /Ambianic/);
+    assert.equal(seen.status[0], 200);
+    assert.equal(seen.status[1].status, 'OK');
+    assert.ok(seen.status[1].version, 'the UI demands a version');
+    assert.equal(seen.status[1].display_name, 'Front door');
+    assert.equal(seen.timeline[0], 200);
+    assert.equal(seen.timeline[1].status, 'success');
+    const [event] = seen.timeline[1].timeline;
+    assert.ok(Array.isArray(event.args.inference_result), 'the UI reads its length');
+    assert.ok(event.args.inference_meta.display);
+    assert.deepEqual(seen.thumbnail, [200, 'image/jpeg', 0xff, 0xd8, 0xff]);
+    assert.equal(seen.missing, 404);
+    assert.deepEqual(seen.ping, [200, 'pong']);
+    assert.equal(seen.rename, 204);
+    assert.equal(seen.renamed, 'Back door');
+    assert.deepEqual(page.trouble, []);
+    assert.equal(await edge.stop(), 0);
+    assert.equal(await signal.stop(), 0);
+  });
+}

@@ -1,0 +1,129 @@
+// The shipped programs as children of a test: started, read until ready, stopped.
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+
+const TOP = resolve(import.meta.dirname ?? new URL('.', import.meta.url).pathname, '../..');
+const FOLDER = join(resolve(TOP, process.env.CARGO_TARGET_DIR ?? 'target'), 'release');
+const READY_WITHIN_MS = 30_000;
+const END_WITHIN_MS = 8_000;
+
+/** One running program. */
+export class Program {
+  #child;
+  #ended;
+  #ready;
+  #said = '';
+
+  /** Starts `name` and waits for its `ready` line. */
+  static async start(name, args) {
+    const program = new Program(name, args);
+    await program.#waitReady(name);
+    return program;
+  }
+
+  constructor(name, args) {
+    this.#child = spawn(join(FOLDER, name), args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child.stderr.on('data', (text) => { this.#said = (this.#said + text).slice(-20_000); });
+    this.#ended = new Promise((done) => {
+      this.#child.on('error', (error) => { this.#said += error.message; done(-1); });
+      this.#child.on('close', (code, signal) => done(code ?? signal));
+    });
+  }
+
+  async #waitReady(name) {
+    const lines = createInterface({ input: this.#child.stdout });
+    const ready = new Promise((done) => {
+      lines.on('line', (line) => { if (line.startsWith('ready ')) done(line); });
+    });
+    const ended = this.#ended.then((code) => { throw new Error(`${name} ended (${code}): ${this.#said}`); });
+    this.#ready = await within(READY_WITHIN_MS, `${name} to be ready: ${this.#said}`, Promise.race([ready, ended]));
+    ended.catch(() => {});
+  }
+
+  /** The value of `key=` in the ready line. */
+  address(key = 'http') {
+    const word = this.#ready.split(' ').find((it) => it.startsWith(`${key}=`));
+    if (!word) throw new Error(`no ${key}= in ${this.#ready}`);
+    return word.slice(key.length + 1);
+  }
+
+  /** The port in that address. */
+  port(key = 'http') {
+    return Number(this.address(key).split(':').pop());
+  }
+
+  /** What it wrote to standard error. */
+  get said() {
+    return this.#said;
+  }
+
+  /** SIGTERM; resolves to the exit code. */
+  async stop() {
+    this.#child.kill('SIGTERM');
+    try {
+      return await within(END_WITHIN_MS, 'a program to end', this.#ended);
+    } finally {
+      this.kill();
+    }
+  }
+
+  /** SIGKILL. */
+  kill() {
+    this.#child.kill('SIGKILL');
+  }
+}
+
+/** A promise with a limit that names what was waited for. */
+export function within(ms, what, promise) {
+  let timer;
+  const limit = new Promise((_, fail) => {
+    timer = setTimeout(() => fail(new Error(`waited ${ms} ms for ${what}`)), ms);
+  });
+  return Promise.race([promise, limit]).finally(() => clearTimeout(timer));
+}
+
+/** Asks again until `ask` gives something true. */
+export async function eventually(what, ask, ms = 30_000) {
+  const end = Date.now() + ms;
+  for (;;) {
+    const answer = await ask();
+    if (answer) return answer;
+    if (Date.now() > end) throw new Error(`waited ${ms} ms for ${what}`);
+    await new Promise((done) => setTimeout(done, 100));
+  }
+}
+
+/** A folder that goes when the test ends. */
+export function scratch(t) {
+  const folder = mkdtempSync(join(tmpdir(), 'nightjar-browser-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A signaling server for one home; `listen` names a port to come back to. */
+export async function startSignal(t, listen = '127.0.0.1:0') {
+  const signal = await Program.start('nightjar-signal', ['--listen', listen, '--home']);
+  t.after(() => signal.kill());
+  return signal;
+}
+
+/** An edge that registers at `signal`. */
+export async function startEdge(t, { signal, data, camera = 'demo:', args = [] }) {
+  const edge = await Program.start('nightjar-edge', [
+    '--data-dir', data, '--camera', camera, '--signal', `http://127.0.0.1:${signal.port()}/`,
+    '--http', '127.0.0.1:0', '--name', 'Front door', ...args,
+  ]);
+  t.after(() => edge.kill());
+  return edge;
+}
+
+/** The owner's own REST on loopback: parsed JSON. */
+export async function ask(edge, path) {
+  const answer = await fetch(`http://${edge.address()}${path}`);
+  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+  return answer.json();
+}
