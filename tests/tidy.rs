@@ -317,7 +317,8 @@ fn only_clocks_read_the_time() {
 fn every_test_file_is_built() {
     let manifest = fs::read_to_string(repository().join("tests/Cargo.toml")).expect("a manifest");
     let unlisted = |path: &String| {
-        let file = Path::new(path).strip_prefix("tests").ok().filter(|it| it.components().count() == 1);
+        let file =
+            Path::new(path).strip_prefix("tests").ok().filter(|it| it.components().count() == 1);
         file.is_some_and(|file| {
             let listed = manifest.contains(&format!("path = \"{}\"", file.display()));
             file.extension().is_some_and(|it| it == "rs") && !listed
