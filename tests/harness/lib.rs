@@ -7,5 +7,13 @@
 )]
 
 pub mod data;
+pub mod fuzz;
 pub mod program;
 pub mod web;
+
+/// How often a long run repeats here: a tenth of `whole`, or all of it with `NIGHTJAR_FULL=1`
+/// (`tests/run --full`).
+pub fn rounds(whole: u64) -> u64 {
+    let full = std::env::var("NIGHTJAR_FULL").as_deref() == Ok("1");
+    if full { whole } else { whole.div_ceil(10) }
+}

@@ -1,0 +1,212 @@
+//! The bodies of the fuzz targets. Each takes any bytes and must not panic; what reads must
+//! read the same again after it was written.
+//!
+//! `tests/fuzz.rs` runs them on their corpora and on seeded mutations; `tests/fuzz/` is the
+//! cargo-fuzz crate over the same bodies.
+
+use edge_core::link::head::{RequestHead, ResponseHead};
+use edge_core::link::legacy::{self, Legacy};
+use edge_core::link::responder::{self, Heard, Responder};
+use edge_core::link::wire::{CHUNK_BYTES, Chunk};
+use edge_core::time::Instant;
+use signal_proto::message::Message;
+use signal_proto::peer_id::PeerId;
+use signal_proto::websocket::{self, Decoder, Opcode, Role};
+use signal_proto::{client, json};
+
+/// One target.
+pub type Body = fn(&[u8]);
+
+/// Every target by name; its corpus is `tests/fuzz/corpus/NAME/`.
+pub const TARGETS: &[(&str, Body)] = &[
+    ("chunk", chunk),
+    ("link", link),
+    ("legacy", legacy),
+    ("message", message),
+    ("signaling", signaling),
+    ("websocket", websocket),
+];
+
+/// Outputs that one input may cause at most.
+const DRAIN: usize = 10_000;
+/// The body of every answer.
+const ANSWER: [u8; 40_000] = [7; 40_000];
+
+/// A chunk of label `nightjar` is its bytes.
+pub fn chunk(bytes: &[u8]) {
+    let Ok(chunk) = Chunk::parse(bytes) else { return };
+    let mut buf = vec![0; CHUNK_BYTES];
+    let length = chunk.emit(&mut buf).expect("what was read can be written");
+    assert_eq!(&buf[..length], bytes);
+}
+
+/// A phone that says anything to the machine of label `nightjar`.
+pub fn link(bytes: &[u8]) {
+    let mut machine = Responder::new(Instant(0));
+    let mut now = 0;
+    for message in messages(bytes) {
+        now += u64::from(message.first().copied().unwrap_or(0)) * 10;
+        machine.handle_timeout(Instant(now));
+        if let Heard::Piece { ask, last: true, .. } = machine.handle_message(Instant(now), message)
+        {
+            machine.handle_answer(ask, answer(message.len()));
+        }
+        if message.len() % 7 == 0 {
+            machine.handle_push(r#"{"type":"deleted","id":"0000000000000001"}"#);
+        }
+        if drain(&mut machine) {
+            return;
+        }
+    }
+}
+
+/// An answer whose length varies with what was said.
+fn answer(seed: usize) -> ResponseHead {
+    let length = u32::try_from(seed * 37 % ANSWER.len()).unwrap_or(0);
+    ResponseHead { status: 200, content_type: "image/jpeg", length, etag: None }
+}
+
+/// Sends all there is to send; `true` when the session ends.
+fn drain(machine: &mut Responder) -> bool {
+    let mut buf = [0; CHUNK_BYTES];
+    for _ in 0..DRAIN {
+        machine.handle_buffered(0);
+        match machine.poll_output(&mut buf, |_| &ANSWER[..]) {
+            responder::Output::Transmit { length, .. } => {
+                Chunk::parse(&buf[..length]).expect("what is sent is a chunk");
+            }
+            responder::Output::Close(_) => return true,
+            responder::Output::Timeout(_) => return false,
+        }
+    }
+    panic!("the machine sends without an end");
+}
+
+/// A PeerFetch client that says anything.
+pub fn legacy(bytes: &[u8]) {
+    let ordered = bytes.first().is_some_and(|first| first & 1 == 1);
+    let mut machine = Legacy::new(Instant(0), ordered, 65_536);
+    let mut now = 0;
+    for message in messages(bytes) {
+        now += u64::from(message.first().copied().unwrap_or(0)) * 20;
+        machine.handle_timeout(Instant(now));
+        machine.handle_message(Instant(now), message);
+        if serve(&mut machine, message.len()) {
+            return;
+        }
+    }
+}
+
+/// Does all there is to do; `true` when the session ends.
+fn serve(machine: &mut Legacy, seed: usize) -> bool {
+    let mut buf = [0; legacy::HEADER_BYTES];
+    for _ in 0..DRAIN {
+        machine.handle_buffered(0);
+        match machine.poll_output(&mut buf) {
+            legacy::Output::Request { ask, .. } => {
+                // Some answers never come: those become 504 when time passes.
+                if seed % 5 != 0 {
+                    machine.handle_answer(ask, answer(seed));
+                }
+            }
+            legacy::Output::Text { length } => {
+                let text = std::str::from_utf8(&buf[..length]).expect("a header is text");
+                json::check(text).expect("a header is JSON");
+            }
+            legacy::Output::Flooded => return true,
+            legacy::Output::Timeout(_) => return false,
+            _ => {}
+        }
+    }
+    panic!("the machine has work without an end");
+}
+
+/// A message of the signaling protocol, and the heads that share its JSON.
+pub fn message(bytes: &[u8]) {
+    let _ = RequestHead::parse(bytes);
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let _ = PeerId::parse(text);
+    let mut quoted = String::new();
+    json::quote(text, &mut quoted);
+    assert_eq!(json::string(&quoted).as_deref(), Some(text), "a quoted text is that text");
+    let Ok(message) = Message::parse(text) else { return };
+    let written = message.to_text();
+    let again = Message::parse(&written).expect("what was written can be read");
+    assert_eq!(again, message);
+}
+
+/// A signaling server that says anything to the edge.
+pub fn signaling(bytes: &[u8]) {
+    let mut machine = client::Client::new(0);
+    let mut now = 0;
+    machine.handle_connected(now);
+    for message in messages(bytes) {
+        now += u64::from(message.first().copied().unwrap_or(0)) * 100;
+        machine.handle_timeout(now);
+        if let Ok(text) = std::str::from_utf8(message) {
+            let _ = machine.handle_text(now, text);
+        }
+        let _ = machine.poll_output();
+    }
+}
+
+/// Bytes from the other side of a WebSocket: in one piece or byte by byte, they mean the same.
+pub fn websocket(bytes: &[u8]) {
+    for role in [Role::Client, Role::Server] {
+        let whole = frames(role, bytes, bytes.len().max(1));
+        assert_eq!(whole, frames(role, bytes, 1), "cut into bytes");
+        assert_eq!(whole, frames(role, bytes, 5), "cut into fives");
+        for heard in whole.iter().flatten() {
+            repeat(role, heard);
+        }
+    }
+}
+
+/// What a decoder makes of `bytes`, `piece` at a time.
+fn frames(
+    role: Role,
+    bytes: &[u8],
+    piece: usize,
+) -> Vec<Result<websocket::Message, websocket::Error>> {
+    let mut decoder = Decoder::new(role);
+    let mut heard = Vec::new();
+    for mut input in bytes.chunks(piece) {
+        loop {
+            match decoder.read(&mut input) {
+                Ok(Some(message)) => heard.push(Ok(message)),
+                Ok(None) => break,
+                Err(error) => {
+                    heard.push(Err(error));
+                    return heard;
+                }
+            }
+        }
+    }
+    heard
+}
+
+/// A message that is written as one frame is read as the same message.
+fn repeat(role: Role, message: &websocket::Message) {
+    let (opcode, payload) = match message {
+        websocket::Message::Text(text) => (Opcode::Text, text.as_bytes()),
+        websocket::Message::Binary(bytes) => (Opcode::Binary, &bytes[..]),
+        websocket::Message::Ping(bytes) => (Opcode::Ping, &bytes[..]),
+        websocket::Message::Pong(bytes) => (Opcode::Pong, &bytes[..]),
+        websocket::Message::Close(_) => return,
+    };
+    let mask = (role == Role::Server).then_some([1, 2, 3, 4]);
+    let mut frame = Vec::new();
+    websocket::encode(opcode, payload, mask, &mut frame);
+    assert_eq!(frames(role, &frame, frame.len()), [Ok(message.clone())]);
+}
+
+/// `bytes` cut into messages: each has its length before it, two bytes, big-endian.
+fn messages(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (length, rest) = bytes.split_first_chunk::<2>()?;
+        let length = usize::from(u16::from_be_bytes(*length)).min(rest.len());
+        let (message, rest) = rest.split_at(length);
+        bytes = rest;
+        Some(message)
+    })
+}
