@@ -365,6 +365,7 @@ fn escaped(letters: &mut core::str::Chars<'_>) -> Unit {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests cut their own bytes")]
 mod tests {
     use super::*;
     use std::vec::Vec;

@@ -7,10 +7,13 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod absent;
 pub mod base64;
 pub mod client;
+pub mod hmac;
 pub mod json;
 pub mod message;
+pub mod network;
 pub mod peer_id;
 pub mod realm;
 pub mod room;

@@ -1,4 +1,4 @@
-//! What PeerJS clients and their server tell each other: `{type, src, dst, payload}`.
+//! What `PeerJS` clients and their server tell each other: `{type, src, dst, payload}`.
 //!
 //! The payload is never looked into: it is relayed as its own bytes.
 #![deny(clippy::indexing_slicing)]
@@ -130,8 +130,8 @@ mod tests {
     use super::*;
     use std::format;
 
-    fn id(text: &str) -> Option<PeerId> {
-        Some(PeerId::parse(text).unwrap())
+    fn id(text: &str) -> PeerId {
+        PeerId::parse(text).unwrap()
     }
 
     #[test]
@@ -142,8 +142,8 @@ mod tests {
             "{{\"payload\" : {payload} ,\"extra\":[1],\"dst\":\"b\",\"src\":\"x\",\"type\":\"OFFER\"}}"
         );
         let mut message = Message::parse(&text).unwrap();
-        assert_eq!((message.kind, &message.dst), (Kind::Offer, &id("b")));
-        message.src = id("a");
+        assert_eq!((message.kind, &message.dst), (Kind::Offer, &Some(id("b"))));
+        message.src = Some(id("a"));
         let expected =
             format!("{{\"type\":\"OFFER\",\"src\":\"a\",\"dst\":\"b\",\"payload\":{payload}}}");
         assert_eq!(message.to_text(), expected);

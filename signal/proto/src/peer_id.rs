@@ -8,7 +8,7 @@ use heapless::String;
 pub const LENGTH_MAX: usize = 64;
 
 /// A peer's address at the meeting place: letters, digits, and single spaces, hyphens or
-/// underscores between them, as every PeerJS accepts. An address, never a credential.
+/// underscores between them, as every `PeerJS` accepts. An address, never a credential.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(String<LENGTH_MAX>);
 

@@ -374,13 +374,13 @@ pub fn encode(opcode: Opcode, payload: &[u8], mask: Option<[u8; 4]>, out: &mut V
     out.push(0x80 | opcode as u8);
     let masked = if mask.is_some() { 0x80 } else { 0 };
     match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
-        (Ok(short @ 0..=125), _) => out.push(masked | short),
+        (Ok(short @ 0..=125), _) => out.push(masked + short),
         (_, Ok(length)) => {
-            out.push(masked | 126);
+            out.push(masked + 126);
             out.extend_from_slice(&length.to_be_bytes());
         }
         _ => {
-            out.push(masked | 127);
+            out.push(masked + 127);
             out.extend_from_slice(&(payload.len() as u64).to_be_bytes());
         }
     }
@@ -417,6 +417,7 @@ pub fn is_key(key: &str) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests cut their own bytes")]
 mod tests {
     use super::*;
     use std::vec;
@@ -485,7 +486,7 @@ mod tests {
     #[test]
     fn refuses_what_the_rfc_forbids() {
         let unmasked = vec![0x81, 0x01, b'a'];
-        let long = |first: u8, rest: &[u8]| [&[first, 0x80 | 126][..], rest].concat();
+        let long = |first: u8, rest: &[u8]| [&[first, 0x80 + 126][..], rest].concat();
         let mut two_begun = frame(0x01, b"a");
         two_begun.extend(frame(0x01, b"b"));
         let table = [
@@ -567,7 +568,7 @@ mod tests {
                 seed ^= seed << 13;
                 seed ^= seed >> 7;
                 seed ^= seed << 17;
-                *byte = (seed >> 32) as u8;
+                [*byte, ..] = seed.to_be_bytes();
             }
             // Mostly plausible heads, or nothing past the head would ever be tried.
             bytes[0] &= 0x8f;
