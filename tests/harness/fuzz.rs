@@ -10,9 +10,14 @@ use edge_core::link::responder::{self, Heard, Responder};
 use edge_core::link::wire::{CHUNK_BYTES, Chunk};
 use edge_core::time::Instant;
 use signal_proto::message::Message;
-use signal_proto::peer_id::PeerId;
+use signal_proto::network::{Network, Site};
+use signal_proto::peer_id::{PeerId, Token};
+use signal_proto::realm::{Config, Knock, Output, Realm};
+use signal_proto::room::Secrets;
+use signal_proto::stun;
 use signal_proto::websocket::{self, Decoder, Opcode, Role};
 use signal_proto::{client, json};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// One target.
 pub type Body = fn(&[u8]);
@@ -23,7 +28,9 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("link", link),
     ("legacy", legacy),
     ("message", message),
+    ("realm", realm),
     ("signaling", signaling),
+    ("stun", stun),
     ("websocket", websocket),
 ];
 
@@ -133,6 +140,78 @@ pub fn message(bytes: &[u8]) {
     let written = message.to_text();
     let again = Message::parse(&written).expect("what was written can be read");
     assert_eq!(again, message);
+}
+
+/// Four clients that say and do anything at the meeting place. The first byte of a message
+/// picks the client, the second what it does.
+pub fn realm(bytes: &[u8]) {
+    let mut realm = Realm::new(Config::default(), Secrets::fixed(b"secret"));
+    let mut seats = [None; 4];
+    let mut now = 0;
+    for message in messages(bytes) {
+        let Some((&[who, what], text)) = message.split_first_chunk::<2>() else { continue };
+        now += u64::from(what) * 20;
+        realm.handle_timeout(now);
+        let who = usize::from(who) % seats.len();
+        let conn = match (seats[who], what % 8) {
+            (Some(conn), 0) => {
+                realm.handle_close(conn);
+                seats[who] = None;
+                continue;
+            }
+            (Some(conn), _) => conn,
+            (None, _) => {
+                seats[who] = realm.connect(now, knock(who, what)).ok();
+                continue;
+            }
+        };
+        if realm.handle_frame(now, conn)
+            && let Ok(text) = std::str::from_utf8(text)
+        {
+            realm.handle_message(now, conn, text);
+        }
+        for _ in 0..DRAIN {
+            match realm.poll_output() {
+                Some(Output::Send(_, text)) => json::check(&text).expect("what is sent is JSON"),
+                Some(Output::Close(gone, _)) => {
+                    seats
+                        .iter_mut()
+                        .filter(|seat| **seat == Some(gone))
+                        .for_each(|seat| *seat = None);
+                }
+                Some(Output::Ping(_)) => {}
+                None => break,
+            }
+        }
+        assert!(realm.len() <= seats.len() * 2, "nobody is remembered who left");
+    }
+}
+
+/// Ids a to d; an even `what` comes with another token than an odd one.
+fn knock(who: usize, what: u8) -> Knock {
+    let id = ["a", "b", "c", "d"].get(who).and_then(|id| PeerId::parse(id));
+    let token = Token::parse(if what % 2 == 0 { "even" } else { "odd" });
+    Knock {
+        id: id.expect("a letter is an id"),
+        token: token.expect("a word is a token"),
+        has_version: what % 3 == 0,
+        site: Site::of(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        network: Network::Home,
+    }
+}
+
+/// A datagram at the STUN port, and as an answer to a question of ours.
+pub fn stun(bytes: &[u8]) {
+    let transaction = bytes.get(8..20).and_then(|it| it.try_into().ok()).unwrap_or_default();
+    let _ = stun::parse_answer(bytes, transaction);
+    let Some(request) = stun::Request::parse(bytes) else { return };
+    assert!(stun::is_stun(bytes));
+    let source = SocketAddr::from(([203, 0, 113, 7], 4096));
+    let answer = request.answer(source);
+    assert!(answer.len() <= stun::DATAGRAM_MAX);
+    if let Some(told) = stun::parse_answer(&answer, transaction) {
+        assert_eq!(told, source, "who asks is told its own address");
+    }
 }
 
 /// A signaling server that says anything to the edge.
