@@ -20,7 +20,7 @@ function goldenLabels() {
   return [...new Set(sure)].filter((it) => HOUSEHOLD.includes(it)).sort();
 }
 
-const card = named('card');
+const card = named('event-card');
 const cards = (page) => page.$$eval(card, (all) => all.map((it) => ({ ...it.dataset })));
 const labels = async (page) => [...new Set((await cards(page)).map((it) => it.label))];
 
@@ -54,9 +54,9 @@ test('from a camera to a phone\'s timeline', { timeout: 240_000 }, async (t) => 
   const [shown] = (await cards(page)).filter((it) => it.label === 'person');
   const starred = `${card}[data-id="${shown.id}"]`;
   await press(page, starred);
-  await page.waitForSelector(named('event'));
-  await page.waitForFunction((it) => document.querySelector(`${it} img`)?.naturalWidth > 320, {}, named('event'));
-  await press(page, `${named('event')} ${named('star')}`);
+  await page.waitForSelector(named('event-view'));
+  await page.waitForFunction((it) => document.querySelector(`${it} img`)?.naturalWidth > 320, {}, named('event-view'));
+  await press(page, `${named('event-view')} ${named('event-star')}`);
   await eventually('the star at the edge', async () => (await ask(edge, `/api/v1/events/${shown.id}`)).favourite);
   await picture(page, '3-event');
   await page.goBack();
@@ -64,7 +64,7 @@ test('from a camera to a phone\'s timeline', { timeout: 240_000 }, async (t) => 
 
   // Everything is gone: the edge, and the server too.
   assert.equal(await edge.stop(), 0);
-  await page.waitForFunction((it) => document.querySelector(it)?.dataset.state !== 'connected', { timeout: 30_000 }, named('state'));
+  await page.waitForFunction((it) => document.querySelector(it)?.dataset.state !== 'connected', { timeout: 30_000 }, named('connection'));
   await picture(page, '4-edge-away');
   await page.waitForFunction('navigator.serviceWorker?.controller !== null');
   assert.equal(await first.stop(), 0);
@@ -73,7 +73,7 @@ test('from a camera to a phone\'s timeline', { timeout: 240_000 }, async (t) => 
   await page.waitForSelector(card, { timeout: 20_000 });
   const offline = await labels(page);
   assert.ok(want.every((label) => offline.includes(label)), `offline: ${offline}, before: ${known.length} cards`);
-  await page.waitForSelector(named('offline-banner'));
+  await page.waitForSelector(named('offline-banner'), { visible: true });
   await picture(page, '5-offline');
   await press(page, named('filter-favourites'));
   await page.waitForFunction((it, id) => {
