@@ -1,7 +1,17 @@
 //! Who may do what, in one place: principals, tokens, the pairing window.
 
-use crate::store::Store;
-use std::sync::Arc;
+use crate::clock;
+use crate::store::{self, Store};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use edge_core::pair::{CLIENTS, Window};
+use edge_core::rest::Route;
+use edge_core::time::Instant;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Bytes of a token, before they are written as hexadecimal digits.
+const TOKEN_BYTES: usize = 16;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,27 +26,109 @@ pub enum Principal {
     Nobody,
 }
 
+/// Why somebody may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// Unknown: not paired.
+    NotPaired,
+    /// Known, but not for this.
+    Forbidden,
+    /// Nobody may pair now.
+    PairingClosed,
+    /// As many phones are paired as can be.
+    TooManyClients,
+    /// The card does not answer.
+    Store,
+}
+
+impl From<store::Error> for Denied {
+    fn from(_: store::Error) -> Self {
+        Self::Store
+    }
+}
+
+/// Whether `principal` may use `route` at all.
+pub(crate) fn check(principal: Principal, route: &Route) -> Result<(), Denied> {
+    let public = matches!(route, Route::Root | Route::Ping | Route::AmbianicStatus);
+    let pairs = matches!(route, Route::Pair);
+    let rules = matches!(route, Route::Pairing | Route::Clients | Route::Client(_));
+    match principal {
+        Principal::Owner | Principal::Client(_) => Ok(()),
+        Principal::Legacy if rules => Err(Denied::Forbidden),
+        Principal::Legacy => Ok(()),
+        Principal::Nobody if public || pairs => Ok(()),
+        Principal::Nobody => Err(Denied::NotPaired),
+    }
+}
+
 /// Tells principals apart.
 #[derive(Debug)]
 pub struct Door {
     store: Arc<Store>,
     legacy: bool,
+    window: Mutex<Window>,
 }
 
 impl Door {
-    /// A door; `legacy` is `--legacy-clients on`.
+    /// A door; `legacy` is `--legacy-clients on`. Pairing is open where no phone ever paired.
     pub fn new(store: Arc<Store>, legacy: bool) -> Self {
-        Self { store, legacy }
+        let window = Mutex::new(Window::new(store.ever_paired()));
+        Self { store, legacy, window }
     }
 
     /// The principal that shows `token`; notes its use.
     pub fn by_token(&self, token: &str) -> Principal {
-        let _ = (&self.store, token);
-        Principal::Nobody
+        if token.len() != 2 * TOKEN_BYTES {
+            return Principal::Nobody;
+        }
+        let shown = hash(token);
+        let known = self
+            .store
+            .find_client(|client| verify_slices_are_equal(&client.token_hash, &shown).is_ok());
+        let Some(id) = known else { return Principal::Nobody };
+        self.store.touch(id);
+        Principal::Client(id)
     }
 
     /// The principal of a channel with label `http-proxy`.
     pub fn legacy(&self) -> Principal {
         if self.legacy { Principal::Legacy } else { Principal::Nobody }
     }
+
+    /// Whether a phone may pair now.
+    pub fn is_open(&self, now: Instant) -> bool {
+        self.window().is_open(now)
+    }
+
+    /// Opens pairing; until when.
+    pub(crate) fn open(&self, now: Instant) -> Instant {
+        self.window().open(now)
+    }
+
+    /// Pairs a phone: its id and its token, which only the phone keeps.
+    pub(crate) fn pair(&self, now: Instant, name: &str) -> Result<(u64, String), Denied> {
+        let mut window = self.window();
+        if !window.is_open(now) {
+            return Err(Denied::PairingClosed);
+        }
+        if self.store.clients().len() >= CLIENTS {
+            return Err(Denied::TooManyClients);
+        }
+        let mut token = String::with_capacity(2 * TOKEN_BYTES);
+        for byte in clock::entropy::<TOKEN_BYTES>() {
+            write!(token, "{byte:02x}").expect("a String takes any text");
+        }
+        let id = self.store.add_client(name, hash(&token))?;
+        window.paired();
+        Ok((id, token))
+    }
+
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn hash(token: &str) -> [u8; 32] {
+    let digest = digest(&SHA256, token.as_bytes());
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }

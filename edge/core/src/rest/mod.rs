@@ -1,7 +1,16 @@
-//! REST without a socket: paths to routes, queries to filters, events to JSON and back.
+//! REST without a socket: paths to routes, queries to filters, JSON in and out.
+//!
+//! ```text
+//! target --> path::Route + query::Events --> (the shell's api) --> body --> JSON
+//! body   --> json::guard, json::Flags, json::name
+//! ```
 
 pub mod body;
+pub mod json;
+pub mod path;
 pub mod query;
+
+pub use path::Route;
 
 /// What a request wants done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,290 @@
+//! The segment log: files of 4 MiB, written at the end only, deleted whole.
+//!
+//! ```text
+//! log/00000007.seg:  "NJSEG\0\0\1" | number u64 | next event id u64 | CRC32C u32 | records ...
+//! ```
+//! What was synced is never written again; a torn tail is cut when the log is opened.
+
+use super::record::{Found, HEADER_BYTES, RECORD_BYTES, Record, Tag, Walk};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Length of a full segment, bytes.
+pub(super) const SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes before a segment's first record.
+pub(super) const SEGMENT_HEADER_BYTES: u64 = 28;
+const MAGIC: [u8; 8] = *b"NJSEG\0\0\x01";
+
+/// Where a record lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Location {
+    pub(super) segment: u32,
+    /// Of its header.
+    pub(super) offset: u32,
+    /// Of its bytes, without the header.
+    pub(super) length: u32,
+}
+
+/// Where the log stood at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position {
+    pub(super) segment: u32,
+    pub(super) offset: u32,
+}
+
+/// The log, open for writing: one of a kind, the writer's.
+#[derive(Debug)]
+pub(super) struct Log {
+    folder: PathBuf,
+    /// Length of each segment.
+    segments: BTreeMap<u32, u64>,
+    segment_bytes: u64,
+    tail: File,
+    /// Encoded, not yet written; belongs at the end of the tail.
+    pending: Vec<u8>,
+    /// A sync failed: nothing more is trusted to this tail.
+    broken: bool,
+    next_id: u64,
+    damaged: u64,
+}
+
+impl Log {
+    /// Opens the log in `folder`, cuts a torn tail, makes the first segment where there is none.
+    pub(super) fn open(folder: &Path, segment_bytes: u64) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let mut segments = list(folder)?;
+        let mut next_id = 1;
+        let mut damaged = 0;
+        while let Some((&number, _)) = segments.last_key_value() {
+            let tail = heal_tail(&path(folder, number), number)?;
+            damaged += tail.damaged;
+            if let Some(length) = tail.length {
+                segments.insert(number, length);
+                break;
+            }
+            segments.remove(&number);
+        }
+        for &number in segments.keys() {
+            next_id = next_id.max(read_header(&path(folder, number), number)?.unwrap_or(1));
+        }
+        let number = match segments.last_key_value() {
+            Some((&number, _)) => number,
+            None => {
+                create(folder, 1, next_id)?;
+                segments.insert(1, SEGMENT_HEADER_BYTES);
+                1
+            }
+        };
+        let tail = File::options().write(true).open(path(folder, number))?;
+        let folder = folder.into();
+        let pending = Vec::new();
+        let broken = false;
+        Ok(Self { folder, segments, segment_bytes, tail, pending, broken, next_id, damaged })
+    }
+
+    /// Where the next record goes.
+    pub(super) fn end(&self) -> Position {
+        let (&segment, &length) = self.segments.last_key_value().expect("a log has a tail");
+        let offset = length + self.pending.len() as u64;
+        Position { segment, offset: u32::try_from(offset).expect("segments are short") }
+    }
+
+    /// Bytes on the card.
+    pub(super) fn bytes(&self) -> u64 {
+        self.segments.values().sum()
+    }
+
+    /// Length of each segment, by number.
+    pub(super) fn segments(&self) -> &BTreeMap<u32, u64> {
+        &self.segments
+    }
+
+    /// Length of a full segment.
+    pub(super) fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
+    }
+
+    /// Where the segments lie.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// An id above every one the segments' headers know of.
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
+    /// Damaged stretches found when opening.
+    pub(super) fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    /// Puts a record behind the others; it is safe after [`Log::sync`]. A new segment's header
+    /// says `next_id`.
+    pub(super) fn append(
+        &mut self,
+        tag: Tag,
+        id: u64,
+        bytes: &[u8],
+        next_id: u64,
+    ) -> io::Result<Location> {
+        if bytes.len() > RECORD_BYTES {
+            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+        }
+        let end = self.end();
+        let filled = u64::from(end.offset) + (HEADER_BYTES + bytes.len()) as u64;
+        let fresh = u64::from(end.offset) == SEGMENT_HEADER_BYTES;
+        if self.broken || (filled > self.segment_bytes && !fresh) {
+            self.sync()?;
+            self.roll(next_id)?;
+        }
+        let Position { segment, offset } = self.end();
+        Record { tag, id, bytes }.write(&mut self.pending);
+        let length = u32::try_from(bytes.len()).expect("RECORD_BYTES was checked");
+        Ok(Location { segment, offset, length })
+    }
+
+    /// Writes what was appended and waits until the card has it. After an error nothing of what
+    /// waited is in the log.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let pending = std::mem::take(&mut self.pending);
+        let (_, length) = self.segments.iter_mut().next_back().expect("a log has a tail");
+        let written =
+            self.tail.write_all_at(&pending, *length).and_then(|()| self.tail.sync_data());
+        match written {
+            Ok(()) => *length += pending.len() as u64,
+            Err(_) => {
+                self.broken = true;
+                let _ = self.tail.set_len(*length);
+            }
+        }
+        written
+    }
+
+    /// Begins a new segment.
+    fn roll(&mut self, next_id: u64) -> io::Result<()> {
+        let number = self.end().segment + 1;
+        self.tail = create(&self.folder, number, next_id)?;
+        self.segments.insert(number, SEGMENT_HEADER_BYTES);
+        self.broken = false;
+        Ok(())
+    }
+
+    /// Deletes a segment other than the tail.
+    pub(super) fn delete(&mut self, number: u32) -> io::Result<()> {
+        fs::remove_file(path(&self.folder, number))?;
+        self.segments.remove(&number);
+        sync_folder(&self.folder)
+    }
+
+    /// A whole segment's bytes, for [`Walk`] from [`SEGMENT_HEADER_BYTES`] on.
+    pub(super) fn read_segment(&self, number: u32) -> io::Result<Vec<u8>> {
+        fs::read(path(&self.folder, number))
+    }
+}
+
+/// Reads one record's bytes; `None` where it is not, or no longer, what was asked for.
+pub(super) fn read(folder: &Path, at: Location, tag: Tag, id: u64) -> Option<Vec<u8>> {
+    let file = File::open(path(folder, at.segment)).ok()?;
+    let length = usize::try_from(at.length).ok().filter(|length| *length <= RECORD_BYTES)?;
+    let mut bytes = vec![0; HEADER_BYTES + length];
+    file.read_exact_at(&mut bytes, u64::from(at.offset)).ok()?;
+    let record = Record::parse(&bytes)?;
+    let right = record.tag == tag && record.id == id && record.bytes.len() == length;
+    right.then(|| bytes.split_off(HEADER_BYTES))
+}
+
+/// Makes a folder's own entries last: new files, renames, deletions.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn path(folder: &Path, number: u32) -> PathBuf {
+    folder.join(format!("{number:08}.seg"))
+}
+
+fn list(folder: &Path) -> io::Result<BTreeMap<u32, u64>> {
+    let mut segments = BTreeMap::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(".seg")?.parse().ok());
+        if let Some(number) = number {
+            segments.insert(number, entry.metadata()?.len());
+        }
+    }
+    Ok(segments)
+}
+
+fn create(folder: &Path, number: u32, next_id: u64) -> io::Result<File> {
+    let mut header = Vec::from(MAGIC);
+    header.extend_from_slice(&u64::from(number).to_be_bytes());
+    header.extend_from_slice(&next_id.to_be_bytes());
+    header.extend_from_slice(&crc32c::crc32c(&header).to_be_bytes());
+    let file =
+        File::options().write(true).create(true).truncate(true).open(path(folder, number))?;
+    file.write_all_at(&header, 0)?;
+    file.sync_all()?;
+    sync_folder(folder)?;
+    Ok(file)
+}
+
+/// The next event id in a segment's header; `None` where the header is damaged.
+fn read_header(path: &Path, number: u32) -> io::Result<Option<u64>> {
+    let mut header = [0; SEGMENT_HEADER_BYTES as usize];
+    match File::open(path)?.read_exact_at(&mut header, 0) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    let mut take = super::record::Take(&header);
+    let magic: Option<[u8; 8]> = take.bytes();
+    let named = take.number();
+    let next_id = take.number();
+    let crc = take.bytes().map(u32::from_be_bytes);
+    let whole = crc == Some(crc32c::crc32c(&header[..24]))
+        && magic == Some(MAGIC)
+        && named == Some(u64::from(number));
+    Ok(next_id.filter(|_| whole))
+}
+
+/// What healing the last segment found.
+struct Tail {
+    /// Its length now; `None` when it held nothing and was deleted.
+    length: Option<u64>,
+    damaged: u64,
+}
+
+/// Cuts what was being written when the power went. A segment that never got its header and
+/// holds no whole record goes.
+fn heal_tail(path: &Path, number: u32) -> io::Result<Tail> {
+    let bytes = fs::read(path)?;
+    let header = SEGMENT_HEADER_BYTES as usize;
+    let mut length = bytes.len();
+    let mut damaged = 0;
+    for found in Walk::new(&bytes, header) {
+        match found {
+            Found::Record(..) => {}
+            Found::Damage(_) => damaged += 1,
+            Found::Torn(at) => length = at,
+        }
+    }
+    if read_header(path, number)?.is_none() {
+        if length <= header {
+            fs::remove_file(path)?;
+            return Ok(Tail { length: None, damaged });
+        }
+        damaged += 1;
+    }
+    if length < bytes.len() {
+        let file = File::options().write(true).open(path)?;
+        file.set_len(length as u64)?;
+        file.sync_all()?;
+    }
+    Ok(Tail { length: Some(length as u64), damaged })
+}

@@ -1,0 +1,245 @@
+//! What the owner said: favourites, the box's name, paired phones. A small log of its own,
+//! synced at once, wholly in memory while running, independent of the index.
+
+use super::Client;
+use super::format::replace;
+use super::record::{Found, HEADER_BYTES, Record, Tag, Take, Walk};
+use edge_core::event::EventId;
+use edge_core::time::UnixMs;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// A log this long is rewritten when most of it is history.
+const COMPACT_BYTES: u64 = 64 * 1024;
+const MAGIC: [u8; 8] = *b"NJOWN\0\0\x01";
+
+/// The owner's marks on one event.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Marks {
+    pub(super) favourite: bool,
+    pub(super) reviewed: bool,
+}
+
+/// All the owner said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct State {
+    pub(super) marks: HashMap<EventId, Marks>,
+    pub(super) name: Option<String>,
+    pub(super) notifications: bool,
+    pub(super) clients: BTreeMap<u64, Client>,
+    /// The highest client id ever given.
+    pub(super) last_client: u64,
+}
+
+/// One thing said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Word {
+    Marks(EventId, Marks),
+    Name(String),
+    Notifications(bool),
+    Client(Client),
+    Revoked(u64),
+}
+
+impl State {
+    /// The owner's marks on an event.
+    pub(super) fn marks(&self, id: EventId) -> Marks {
+        self.marks.get(&id).copied().unwrap_or_default()
+    }
+
+    /// Takes in one thing said.
+    pub(super) fn hear(&mut self, word: Word) {
+        match word {
+            Word::Marks(id, marks) if marks == Marks::default() => {
+                self.marks.remove(&id);
+            }
+            Word::Marks(id, marks) => {
+                self.marks.insert(id, marks);
+            }
+            Word::Name(name) => self.name = Some(name),
+            Word::Notifications(wanted) => self.notifications = wanted,
+            Word::Client(client) => {
+                self.last_client = self.last_client.max(client.id);
+                self.clients.insert(client.id, client);
+            }
+            Word::Revoked(id) => {
+                self.last_client = self.last_client.max(id);
+                self.clients.remove(&id);
+            }
+        }
+    }
+
+    /// Everything that still counts, as words.
+    fn words(&self) -> impl Iterator<Item = Word> {
+        let last = self.last_client;
+        let gone = last > 0 && !self.clients.contains_key(&last);
+        let marks = self.marks.iter().map(|(id, marks)| Word::Marks(*id, *marks));
+        let clients = self.clients.values().cloned().map(Word::Client);
+        gone.then_some(Word::Revoked(last))
+            .into_iter()
+            .chain(self.name.clone().map(Word::Name))
+            .chain(self.notifications.then_some(Word::Notifications(true)))
+            .chain(clients)
+            .chain(marks)
+    }
+}
+
+impl Word {
+    fn write(&self, out: &mut Vec<u8>) {
+        let (tag, id, bytes) = match self {
+            Self::Marks(id, marks) => {
+                let flags = u8::from(marks.favourite) | u8::from(marks.reviewed) << 1;
+                (Tag::Marks, id.0, vec![flags])
+            }
+            Self::Name(name) => (Tag::Name, 0, name.clone().into_bytes()),
+            Self::Notifications(wanted) => (Tag::Notifications, 0, vec![u8::from(*wanted)]),
+            Self::Client(client) => (Tag::Client, client.id, client_bytes(client)),
+            Self::Revoked(id) => (Tag::Revoked, *id, Vec::new()),
+        };
+        Record { tag, id, bytes: &bytes }.write(out);
+    }
+
+    fn parse(record: &Record<'_>) -> Option<Self> {
+        let mut take = Take(record.bytes);
+        Some(match record.tag {
+            Tag::Marks => {
+                let [flags] = take.bytes()?;
+                let marks = Marks { favourite: flags & 1 != 0, reviewed: flags & 2 != 0 };
+                Self::Marks(EventId(record.id), marks)
+            }
+            Tag::Name => Self::Name(std::str::from_utf8(record.bytes).ok()?.into()),
+            Tag::Notifications => Self::Notifications(take.bytes()? == [1]),
+            Tag::Client => {
+                let paired = UnixMs(take.number()?);
+                let last_used = Some(UnixMs(take.number()?)).filter(|at| at.0 != 0);
+                let token_hash = take.bytes()?;
+                let name = take.text()?.into();
+                Self::Client(Client { id: record.id, name, paired, last_used, token_hash })
+            }
+            Tag::Revoked => Self::Revoked(record.id),
+            Tag::Event | Tag::Thumbnail | Tag::Picture | Tag::Gone | Tag::Beat => return None,
+        })
+    }
+}
+
+fn client_bytes(client: &Client) -> Vec<u8> {
+    let mut bytes = Vec::from(client.paired.0.to_be_bytes());
+    bytes.extend_from_slice(&client.last_used.unwrap_or_default().0.to_be_bytes());
+    bytes.extend_from_slice(&client.token_hash);
+    bytes.push(u8::try_from(client.name.len()).expect("names are short"));
+    bytes.extend_from_slice(client.name.as_bytes());
+    bytes
+}
+
+/// The log of it, open for writing.
+#[derive(Debug)]
+pub(super) struct Owner {
+    path: PathBuf,
+    file: File,
+    length: u64,
+}
+
+impl Owner {
+    /// Opens the log, cuts a torn tail; what it says, and how many records are damaged.
+    pub(super) fn open(path: &Path) -> io::Result<(Self, State, u64)> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                replace(path, &MAGIC)?;
+                Vec::from(MAGIC)
+            }
+            Err(error) => return Err(error),
+        };
+        let mut state = State::default();
+        let mut damaged = u64::from(!bytes.starts_with(&MAGIC));
+        let mut length = bytes.len();
+        for found in Walk::new(&bytes, MAGIC.len()) {
+            match found {
+                Found::Record(_, record) => match Word::parse(&record) {
+                    Some(word) => state.hear(word),
+                    None => damaged += 1,
+                },
+                Found::Damage(_) => damaged += 1,
+                Found::Torn(at) => length = at,
+            }
+        }
+        let file = File::options().write(true).open(path)?;
+        if length < bytes.len() {
+            file.set_len(length as u64)?;
+            file.sync_all()?;
+        }
+        Ok((Self { path: path.into(), file, length: length as u64 }, state, damaged))
+    }
+
+    /// Writes something said and waits until the card has it.
+    pub(super) fn say(&mut self, words: &[Word]) -> io::Result<()> {
+        let mut bytes = Vec::with_capacity(words.len() * (HEADER_BYTES + 1));
+        words.iter().for_each(|word| word.write(&mut bytes));
+        let written =
+            self.file.write_all_at(&bytes, self.length).and_then(|()| self.file.sync_data());
+        match written {
+            Ok(()) => self.length += bytes.len() as u64,
+            Err(_) => {
+                let _ = self.file.set_len(self.length);
+            }
+        }
+        written
+    }
+
+    /// Rewrites the log when most of it is history.
+    pub(super) fn compact(&mut self, state: &State) -> io::Result<()> {
+        if self.length < COMPACT_BYTES {
+            return Ok(());
+        }
+        let mut bytes = Vec::from(MAGIC);
+        state.words().for_each(|word| word.write(&mut bytes));
+        if self.length < 2 * bytes.len() as u64 {
+            return Ok(());
+        }
+        replace(&self.path, &bytes)?;
+        self.file = File::options().write(true).open(&self.path)?;
+        self.length = bytes.len() as u64;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(id: u64) -> Client {
+        let token_hash = [u8::try_from(id).unwrap(); 32];
+        let (paired, last_used) = (UnixMs(5), Some(UnixMs(6)));
+        Client { id, name: format!("phone {id}"), paired, last_used, token_hash }
+    }
+
+    #[test]
+    fn a_rewritten_state_says_the_same() {
+        let mut state = State::default();
+        let star = Marks { favourite: true, reviewed: false };
+        for word in [
+            Word::Name("Door".into()),
+            Word::Client(client(1)),
+            Word::Client(client(2)),
+            Word::Revoked(2),
+            Word::Marks(EventId(4), star),
+            Word::Marks(EventId(5), star),
+            Word::Marks(EventId(5), Marks::default()),
+            Word::Notifications(true),
+        ] {
+            state.hear(word);
+        }
+        let mut bytes = Vec::new();
+        state.words().for_each(|word| word.write(&mut bytes));
+        let mut again = State::default();
+        for found in Walk::new(&bytes, 0) {
+            let Found::Record(_, record) = found else { panic!("{found:?}") };
+            again.hear(Word::parse(&record).unwrap());
+        }
+        assert_eq!(again, state);
+        assert_eq!(again.last_client, 2, "an id is never given twice");
+    }
+}

@@ -1,0 +1,546 @@
+//! The one thread that writes to the card: drains what waits, syncs once, then lists it.
+
+use super::index::{Batch, Damaged, Index};
+use super::log::{Location, Log, SEGMENT_BYTES};
+use super::owner::{Marks, Owner, Word};
+use super::record::{RECORD_BYTES, Record, Tag, write_event};
+use super::{Change, Client, Error, Kind, Limits, Pictures, Shared};
+use crate::clock::Clock;
+use crate::notice::{Bell, What};
+use crate::say;
+use edge_core::event::{Event, EventId};
+use edge_core::time::{Instant, UnixMs};
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+/// Changes that share one sync.
+const GROUP_CHANGES: usize = 32;
+/// How often the writer looks up when nothing comes.
+const TICK: Duration = Duration::from_secs(1);
+/// While an event is open the log says so often that the box is alive.
+const BEAT_MS: u64 = 60_000;
+/// The index lasts from then on without a replay.
+const HARDEN_MS: u64 = 5 * 60_000;
+/// Retention by days, and phones' last uses.
+const ROUND_MS: u64 = 60 * 60_000;
+
+/// What the writer is asked to do.
+pub(super) enum Job {
+    /// Record this.
+    Change(Change),
+    /// Do this and answer.
+    Ask(Box<dyn FnOnce(&mut Writer) + Send>),
+    /// Close what is open and end.
+    End,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Change(_) => "Change",
+            Self::Ask(_) => "Ask",
+            Self::End => "End",
+        })
+    }
+}
+
+/// Why a write did not happen.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The card refused.
+    Card(io::Error),
+    /// The index did.
+    Index,
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Card(error)
+    }
+}
+
+impl From<Damaged> for Fault {
+    fn from(_: Damaged) -> Self {
+        Self::Index
+    }
+}
+
+/// The writer's own state.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) log: Log,
+    pub(super) limits: Limits,
+    pub(super) clock: Clock,
+    pub(super) bell: Arc<Bell>,
+    owner: Owner,
+    /// Events that have not ended.
+    pub(super) open: BTreeSet<u64>,
+    /// Deleted while open: what the eye still says of them is not heard.
+    deleted: BTreeSet<u64>,
+    /// Last uses of phones as the card has them.
+    saved_uses: HashMap<u64, Option<UnixMs>>,
+    beaten: Instant,
+    hardened: Instant,
+    rounded: Instant,
+    /// The tail when retention last looked.
+    pub(super) retained: u32,
+    dirty: bool,
+    failing: bool,
+}
+
+/// Records of one group: appended, not yet in the index.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    records: Vec<(Location, Tag, u64, Vec<u8>)>,
+    /// Events as the group leaves them.
+    events: HashMap<u64, Event>,
+}
+
+impl Writer {
+    /// Opens log, index and owner's log, and brings them together.
+    pub(super) fn open(
+        dir: &Path,
+        limits: Limits,
+        clock: Clock,
+        bell: Arc<Bell>,
+    ) -> Result<Self, Error> {
+        let failed = |source| Error::new(Kind::NotWritable, dir, Some(source));
+        let segment_bytes = (limits.bytes / 8).clamp(SEGMENT_BYTES / 64, SEGMENT_BYTES);
+        let log = Log::open(&dir.join("log"), segment_bytes).map_err(failed)?;
+        let (owner, state, damaged) = Owner::open(&dir.join("owner.log")).map_err(failed)?;
+        let mut damaged = damaged + log.damaged();
+        let index = match catch_up(&dir.join("index.redb"), &log) {
+            Ok((index, found)) => {
+                damaged += found;
+                index
+            }
+            Err(Damaged) => {
+                say!("store: the index is missing or damaged; rebuilding it from the log");
+                let (index, found) =
+                    rebuild(dir, &log).map_err(|Damaged| Error::new(Kind::Failed, dir, None))?;
+                damaged += found;
+                index
+            }
+        };
+        let unread = |Damaged| Error::new(Kind::Failed, dir, None);
+        let next_id = index.state().map_err(unread)?.next_id.max(log.next_id());
+        let open = index.open_events().map_err(unread)?;
+        let saved_uses = state.clients.values().map(|c| (c.id, c.last_used)).collect();
+        let shared = Arc::new(Shared {
+            dir: dir.into(),
+            folder: log.folder().into(),
+            bytes: AtomicU64::new(log.bytes()),
+            index: RwLock::new(Arc::new(index)),
+            owner: RwLock::new(state),
+            next_id: AtomicU64::new(next_id),
+            quarantined: AtomicU64::new(damaged),
+            suspect: AtomicBool::new(false),
+        });
+        let now = clock.now();
+        let mut writer = Self {
+            shared,
+            log,
+            limits,
+            clock,
+            bell,
+            owner,
+            open,
+            deleted: BTreeSet::new(),
+            saved_uses,
+            beaten: now,
+            hardened: now,
+            rounded: now,
+            retained: 0,
+            dirty: false,
+            failing: false,
+        };
+        writer.forget_lost_marks().map_err(|fault| writer.error(&fault))?;
+        let last = writer.shared.index().state().map_err(unread)?.last;
+        writer.close_open(last).map_err(|fault| writer.error(&fault))?;
+        Ok(writer)
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Works until told to end.
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        loop {
+            let mut changes = Vec::new();
+            let mut next = match jobs.recv_timeout(TICK) {
+                Ok(job) => Some(job),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            while let Some(Job::Change(change)) = next {
+                changes.push(change);
+                let full = changes.len() == GROUP_CHANGES;
+                next = if full { None } else { jobs.try_recv().ok() };
+            }
+            self.record(changes);
+            match next {
+                Some(Job::Ask(run)) => run(&mut self),
+                Some(Job::End) => break,
+                Some(Job::Change(_)) | None => {}
+            }
+            self.tick();
+        }
+        self.finish();
+    }
+
+    /// Records a group of changes: all or none of them.
+    fn record(&mut self, changes: Vec<Change>) {
+        if changes.is_empty() {
+            return;
+        }
+        let mut group = Group::default();
+        let staged = changes.into_iter().try_for_each(|change| self.stage(&mut group, change));
+        let done = staged.and_then(|()| self.settle(group));
+        if let Ok(ids) = &done {
+            ids.iter().for_each(|id| self.bell.ring(What::Event(EventId(*id))));
+        }
+        self.note(done.map(drop));
+    }
+
+    /// Appends one change's records to the log.
+    fn stage(&mut self, group: &mut Group, change: Change) -> Result<(), Fault> {
+        match change {
+            Change::Opened { event, pictures } | Change::Improved { event, pictures } => {
+                if self.deleted.contains(&event.id.0) {
+                    return Ok(());
+                }
+                self.stage_event(group, event, &pictures)
+            }
+            Change::Closed { id, ended } => {
+                if self.deleted.remove(&id.0) {
+                    return Ok(());
+                }
+                let known = match group.events.get(&id.0) {
+                    Some(event) => Some(event.clone()),
+                    None => self.shared.index().get(id)?.map(|entry| entry.event),
+                };
+                let Some(event) = known else { return Ok(()) };
+                let ended = Some(ended.max(event.started));
+                self.stage_event(group, Event { ended, ..event }, &Pictures::default())
+            }
+        }
+    }
+
+    /// Appends an event: its pictures first, so that an event in the log has them.
+    pub(super) fn stage_event(
+        &mut self,
+        group: &mut Group,
+        event: Event,
+        pictures: &Pictures,
+    ) -> Result<(), Fault> {
+        let id = event.id.0;
+        for (tag, jpeg) in [(Tag::Thumbnail, &pictures.thumbnail), (Tag::Picture, &pictures.full)] {
+            if !jpeg.is_empty() && jpeg.len() <= RECORD_BYTES {
+                self.append(group, tag, id, jpeg)?;
+            }
+        }
+        let mut bytes = Vec::with_capacity(128);
+        write_event(&event, &mut bytes);
+        self.append(group, Tag::Event, id, &bytes)?;
+        group.events.insert(id, event);
+        Ok(())
+    }
+
+    /// Appends one record. The group keeps its bytes where the index wants to see them.
+    pub(super) fn append(
+        &mut self,
+        group: &mut Group,
+        tag: Tag,
+        id: u64,
+        bytes: &[u8],
+    ) -> Result<(), Fault> {
+        let next_id = self.shared.next_id.load(Ordering::Relaxed);
+        let at = self.log.append(tag, id, bytes, next_id)?;
+        let small = matches!(tag, Tag::Event | Tag::Beat);
+        group.records.push((at, tag, id, if small { bytes.into() } else { Vec::new() }));
+        Ok(())
+    }
+
+    /// Syncs a group and takes it into the index; the ids of its events.
+    pub(super) fn settle(&mut self, group: Group) -> Result<Vec<u64>, Fault> {
+        let batch = self.sync_into_batch(&group)?;
+        self.commit(batch, false)?;
+        for event in group.events.values() {
+            if event.ended.is_some() {
+                self.open.remove(&event.id.0);
+            } else {
+                self.open.insert(event.id.0);
+            }
+        }
+        Ok(group.events.into_keys().collect())
+    }
+
+    /// Syncs a group; a batch that holds it, not yet visible.
+    pub(super) fn sync_into_batch(&mut self, group: &Group) -> Result<Batch, Fault> {
+        self.log.sync()?;
+        let mut batch = self.shared.index().batch()?;
+        for (at, tag, id, bytes) in &group.records {
+            batch.apply(*at, &Record { tag: *tag, id: *id, bytes })?;
+        }
+        Ok(batch)
+    }
+
+    pub(super) fn commit(&mut self, batch: Batch, durable: bool) -> Result<(), Fault> {
+        let next_id = self.shared.next_id.load(Ordering::Relaxed);
+        batch.commit(&self.log, next_id, durable)?;
+        self.dirty = !durable;
+        self.shared.bytes.store(self.log.bytes(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Changes the owner's marks on an event.
+    pub(super) fn mark(
+        &mut self,
+        id: EventId,
+        favourite: Option<bool>,
+        reviewed: Option<bool>,
+    ) -> Result<Option<Event>, Error> {
+        let Some(entry) = self.shared.heed(self.shared.index().get(id))? else { return Ok(None) };
+        let old = self.shared.owner(|owner| owner.marks(id));
+        let marks = Marks {
+            favourite: favourite.unwrap_or(old.favourite),
+            reviewed: reviewed.unwrap_or(old.reviewed),
+        };
+        if marks != old {
+            self.hear(&[Word::Marks(id, marks)])?;
+            self.bell.ring(What::Event(id));
+        }
+        Ok(Some(self.shared.marked(entry.event)))
+    }
+
+    /// Writes what the owner said, then heeds it.
+    pub(super) fn hear(&mut self, words: &[Word]) -> Result<(), Error> {
+        self.owner.say(words).map_err(|error| self.error(&error.into()))?;
+        self.shared.change_owner(|owner| words.iter().for_each(|word| owner.hear(word.clone())));
+        let compacted = self.shared.owner(|state| self.owner.compact(state));
+        self.note(compacted.map_err(Fault::Card));
+        Ok(())
+    }
+
+    /// Deletes an event.
+    pub(super) fn delete(&mut self, id: EventId) -> Result<bool, Error> {
+        if self.shared.heed(self.shared.index().get(id))?.is_none() {
+            return Ok(false);
+        }
+        let mut group = Group::default();
+        let done = self
+            .append(&mut group, Tag::Gone, id.0, &[])
+            .and_then(|()| self.settle(group).map(drop));
+        if let Err(fault) = done {
+            let error = self.error(&fault);
+            self.note(Err(fault));
+            return Err(error);
+        }
+        if self.open.remove(&id.0) {
+            self.deleted.insert(id.0);
+        }
+        self.gone(id);
+        Ok(true)
+    }
+
+    /// An event is no longer there: its marks go, phones hear of it.
+    pub(super) fn gone(&mut self, id: EventId) {
+        self.shared.change_owner(|owner| owner.marks.remove(&id));
+        self.bell.ring(What::Deleted(id));
+    }
+
+    /// Remembers a phone.
+    pub(super) fn add_client(&mut self, name: String, token_hash: [u8; 32]) -> Result<u64, Error> {
+        let id = self.shared.owner(|owner| owner.last_client) + 1;
+        let paired = self.clock.unix_ms();
+        let client = Client { id, name, paired, last_used: None, token_hash };
+        self.hear(&[Word::Client(client)])?;
+        self.saved_uses.insert(id, None);
+        Ok(id)
+    }
+
+    /// Forgets a phone and ends its sessions.
+    pub(super) fn revoke(&mut self, id: u64) -> Result<bool, Error> {
+        if !self.shared.owner(|owner| owner.clients.contains_key(&id)) {
+            return Ok(false);
+        }
+        self.hear(&[Word::Revoked(id)])?;
+        self.saved_uses.remove(&id);
+        self.bell.ring(What::Revoked(id));
+        Ok(true)
+    }
+
+    /// What is due by time.
+    fn tick(&mut self) {
+        let now = self.clock.now();
+        if self.shared.suspect.swap(false, Ordering::Relaxed) {
+            self.note(Err(Fault::Index));
+        }
+        if !self.open.is_empty() && now.since_ms(self.beaten) >= BEAT_MS {
+            self.beaten = now;
+            let beaten = self.beat();
+            self.note(beaten);
+        }
+        let round = now.since_ms(self.rounded) >= ROUND_MS;
+        if round {
+            self.rounded = now;
+            self.save_uses();
+        }
+        if round || self.log.end().segment != self.retained {
+            let retained = self.retain();
+            self.note(retained);
+        }
+        if self.dirty && now.since_ms(self.hardened) >= HARDEN_MS {
+            self.hardened = now;
+            let hardened = self.harden();
+            self.note(hardened);
+        }
+    }
+
+    /// Says in the log that the box is alive.
+    fn beat(&mut self) -> Result<(), Fault> {
+        let mut group = Group::default();
+        let now = self.clock.unix_ms().0.to_be_bytes();
+        self.append(&mut group, Tag::Beat, 0, &now)?;
+        self.settle(group).map(drop)
+    }
+
+    fn harden(&mut self) -> Result<(), Fault> {
+        self.shared.index().harden()?;
+        self.dirty = false;
+        Ok(())
+    }
+
+    /// Writes the phones' last uses that changed.
+    fn save_uses(&mut self) {
+        let changed: Vec<Client> = self.shared.owner(|owner| {
+            let saved = &self.saved_uses;
+            let differs = |client: &&Client| saved.get(&client.id) != Some(&client.last_used);
+            owner.clients.values().filter(differs).cloned().collect()
+        });
+        if changed.is_empty() {
+            return;
+        }
+        let uses: Vec<_> = changed.iter().map(|client| (client.id, client.last_used)).collect();
+        let words: Vec<_> = changed.into_iter().map(Word::Client).collect();
+        match self.owner.say(&words) {
+            Ok(()) => self.saved_uses.extend(uses),
+            Err(error) => self.note(Err(Fault::Card(error))),
+        }
+    }
+
+    /// Ends every open event at `last`, or at its start where that is later.
+    fn close_open(&mut self, last: UnixMs) -> Result<(), Fault> {
+        let mut group = Group::default();
+        for id in std::mem::take(&mut self.open) {
+            self.stage(&mut group, Change::Closed { id: EventId(id), ended: last })?;
+        }
+        if group.records.is_empty() {
+            return Ok(());
+        }
+        self.settle(group).map(drop)
+    }
+
+    /// Drops marks of events that are not there any more.
+    fn forget_lost_marks(&mut self) -> Result<(), Fault> {
+        let ids: Vec<EventId> = self.shared.owner(|owner| owner.marks.keys().copied().collect());
+        let index = self.shared.index();
+        for id in ids {
+            if index.get(id)?.is_none() {
+                self.shared.change_owner(|owner| owner.marks.remove(&id));
+            }
+        }
+        Ok(())
+    }
+
+    /// The clean end.
+    fn finish(&mut self) {
+        let now = self.clock.unix_ms();
+        let closed = self.close_open(now).and_then(|()| self.harden());
+        self.note(closed);
+        self.save_uses();
+    }
+
+    /// Brings index and log together again after a fault, and says so once.
+    pub(super) fn note(&mut self, outcome: Result<(), Fault>) {
+        let Err(fault) = outcome else {
+            if std::mem::take(&mut self.failing) {
+                say!("store: the card takes data again");
+            }
+            return;
+        };
+        if !std::mem::replace(&mut self.failing, true) {
+            match &fault {
+                Fault::Card(error) => say!("store: the card does not take data: {error}"),
+                Fault::Index => say!("store: the index is damaged; rebuilding it from the log"),
+            }
+        }
+        let mended = match fault {
+            Fault::Card(_) => self.catch_up(),
+            Fault::Index => Err(Damaged),
+        };
+        if mended.is_err() {
+            let _ = self.replace_index();
+        }
+    }
+
+    /// Takes in what the log has and the index has not.
+    fn catch_up(&mut self) -> Result<(), Damaged> {
+        let mut batch = self.shared.index().batch()?;
+        batch.replay(&self.log)?;
+        self.commit(batch, false).map_err(|_| Damaged)?;
+        self.open = self.shared.index().open_events()?;
+        Ok(())
+    }
+
+    /// Makes the index anew while readers keep the old one.
+    fn replace_index(&mut self) -> Result<(), Damaged> {
+        let (index, damaged) = rebuild(&self.shared.dir, &self.log)?;
+        self.open = index.open_events()?;
+        self.shared.quarantined.fetch_add(damaged, Ordering::Relaxed);
+        *self.shared.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
+        Ok(())
+    }
+
+    fn error(&self, fault: &Fault) -> Error {
+        self.shared.failed(match fault {
+            Fault::Card(error) => Some(error.kind().into()),
+            Fault::Index => None,
+        })
+    }
+}
+
+/// Opens an index and takes in what came after it; with the count of damaged stretches.
+fn catch_up(path: &Path, log: &Log) -> Result<(Index, u64), Damaged> {
+    if !path.exists() {
+        return Err(Damaged);
+    }
+    let index = Index::open(path)?;
+    let mut batch = index.batch()?;
+    let before = batch.state();
+    let damaged = batch.replay(log)?;
+    if before.position != log.end() {
+        batch.commit(log, 0, true)?;
+    }
+    Ok((index, damaged))
+}
+
+/// Makes an index from the whole log, puts it in the old one's place.
+fn rebuild(dir: &Path, log: &Log) -> Result<(Index, u64), Damaged> {
+    let fresh = dir.join("index.new");
+    let _ = fs::remove_file(&fresh);
+    let index = Index::open(&fresh)?;
+    let mut batch = index.batch()?;
+    let damaged = batch.replay(log)?;
+    batch.commit(log, 0, true)?;
+    fs::rename(&fresh, dir.join("index.redb")).map_err(|_| Damaged)?;
+    Ok((index, damaged))
+}
