@@ -53,28 +53,27 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).map_err(|source| Error { address, source: Some(source) })
 }
 
-/// Answers on `listener` until `stop`; the workers end within [`TICK`] of it, or of their
-/// answer in work.
-pub fn serve(
-    listener: TcpListener,
-    house: &Arc<House>,
-    stop: &Arc<AtomicBool>,
-) -> io::Result<Vec<JoinHandle<()>>> {
-    let server = tiny_http::Server::from_listener(listener, None).map_err(io::Error::other)?;
-    let server = Arc::new(server);
-    (0..WORKERS)
-        .map(|_| {
-            let (server, house) = (Arc::clone(&server), Arc::clone(house));
-            let stop = Arc::clone(stop);
-            std::thread::Builder::new().name("http".into()).spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    if let Ok(Some(request)) = server.recv_timeout(TICK) {
-                        respond(&house, request);
-                    }
+/// Answers on `listener` until `stop`. The thread ends soon after it, with the answers that
+/// were in work.
+pub fn serve(listener: TcpListener, house: Arc<House>, stop: Arc<AtomicBool>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let server = match tiny_http::Server::from_listener(listener, None) {
+            Ok(server) => server,
+            Err(error) => return say!("http: {error}"),
+        };
+        let work = || {
+            while !stop.load(Ordering::Relaxed) {
+                if let Ok(Some(request)) = server.recv_timeout(TICK) {
+                    respond(&house, request);
                 }
-            })
-        })
-        .collect()
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..WORKERS {
+                scope.spawn(work);
+            }
+        });
+    })
 }
 
 /// Answers one request; a panic in its handler costs this request alone.

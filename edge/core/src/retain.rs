@@ -13,9 +13,9 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of log.
-    pub bytes: u64,
+    pub keep_bytes: u64,
     /// Days an event is kept.
-    pub days: u32,
+    pub keep_days: u32,
 }
 
 /// One segment, oldest first.
@@ -46,9 +46,9 @@ pub fn verdicts(segments: &[Segment], limits: Limits, now: UnixMs, verdicts: &mu
     let mut total: u64 = segments.iter().map(|segment| segment.bytes).sum();
     let sealed = segments.len().saturating_sub(1);
     for (at, (segment, verdict)) in segments.iter().zip(verdicts).enumerate() {
-        let old = is_old(segment.newest, limits.days, now);
+        let old = is_old(segment.newest, limits.keep_days, now);
         let heavy = segment.pinned_bytes > segment.bytes / 2;
-        *verdict = if at >= sealed || !(old || total > limits.bytes) {
+        *verdict = if at >= sealed || !(old || total > limits.keep_bytes) {
             Verdict::Keep
         } else if heavy {
             if old { Verdict::Thin } else { Verdict::Keep }
@@ -80,7 +80,7 @@ mod tests {
 
     fn check(segments: &[Segment], bytes: u64, days: u32, now: UnixMs, expect: &[Verdict]) {
         let mut out = std::vec![Keep; segments.len()];
-        verdicts(segments, Limits { bytes, days }, now, &mut out);
+        verdicts(segments, Limits { keep_bytes: bytes, keep_days: days }, now, &mut out);
         assert_eq!(out, expect, "{segments:?} in {bytes} bytes, {days} days");
     }
 

@@ -41,8 +41,7 @@ Usage: nightjar-edge --data-dir DIR [OPTIONS]
   --version                 Prints the version and ends
   --help                    Prints this and ends
 
-Once it answers it prints one line: ready http=ADDR
-";
+Once it answers it prints one line: ready http=ADDR";
 
 /// Keys of the configuration, as the file writes them. `labels` adds labels that open events;
 /// the option `--labels` is the key `labels_file`.
@@ -107,7 +106,7 @@ pub struct Config {
 pub enum Command {
     /// Run with this.
     Run(Config),
-    /// Print this ([`Config::json`]) and end.
+    /// Print this ([`Config::to_json`]) and end.
     PrintConfig(Config),
     /// Print [`HELP`] and end.
     Help,
@@ -245,7 +244,7 @@ impl Config {
     }
 
     /// This configuration as a config file would hold it.
-    pub fn json(&self) -> String {
+    pub fn to_json(&self) -> String {
         let mut out = String::from("{");
         let path = |path: &Option<PathBuf>| {
             path.as_ref().map_or("null".into(), |path| file::quote(&path.to_string_lossy()))
@@ -276,7 +275,7 @@ impl Config {
             let comma = if at == 0 { "" } else { "," };
             let _ = write!(out, "{comma}\n  \"{key}\": {value}");
         }
-        out + "\n}\n"
+        out + "\n}"
     }
 }
 

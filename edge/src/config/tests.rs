@@ -71,7 +71,7 @@ fn flags_win_over_the_file() {
 fn the_printed_config_reads_back_the_same() {
     let args = ["--data-dir", "d \"x\"", "--camera", "a=demo:", "--ice", "stun:h", "--name", "N"];
     let config = run(&args).unwrap();
-    let file = Written::new("printed.json", &config.json());
+    let file = Written::new("printed.json", &config.to_json());
     assert_eq!(run(&["--config", file.path()]), Ok(config));
 }
 

@@ -15,7 +15,7 @@ impl Writer {
         let numbers: Vec<u32> = self.log.segments().keys().copied().collect();
         let facts = self.facts()?;
         let mut decided = vec![Verdict::Keep; facts.len()];
-        let limits = Limits { bytes: self.room(), days: self.limits.days };
+        let limits = Limits { keep_bytes: self.room(), keep_days: self.limits.keep_days };
         verdicts(&facts, limits, self.clock.unix_ms(), &mut decided);
         for (number, verdict) in numbers.into_iter().zip(decided) {
             match verdict {
@@ -31,7 +31,7 @@ impl Writer {
     /// Bytes for all segments as they are now: the limit less what the tail may still grow.
     fn room(&self) -> u64 {
         let tail = self.log.segments().values().next_back().copied().unwrap_or(0);
-        self.limits.bytes.saturating_sub(self.log.segment_bytes().saturating_sub(tail))
+        self.limits.keep_bytes.saturating_sub(self.log.segment_bytes().saturating_sub(tail))
     }
 
     /// What is known of each segment, oldest first.

@@ -112,7 +112,7 @@ impl Writer {
         bell: Arc<Bell>,
     ) -> Result<Self, Error> {
         let failed = |source| Error::new(Kind::NotWritable, dir, Some(source));
-        let segment_bytes = (limits.bytes / 8).clamp(SEGMENT_BYTES / 64, SEGMENT_BYTES);
+        let segment_bytes = (limits.keep_bytes / 8).clamp(SEGMENT_BYTES / 64, SEGMENT_BYTES);
         let log = Log::open(&dir.join("log"), segment_bytes).map_err(failed)?;
         let (owner, state, damaged) = Owner::open(&dir.join("owner.log")).map_err(failed)?;
         let mut damaged = damaged + log.damaged();
