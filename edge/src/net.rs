@@ -1,1 +1,430 @@
-//! (to come)
+//! The net thread: signaling, sessions, and the pool that has the API answer them.
+//!
+//! One thread runs every socket; it never blocks. Requests are answered by [`workers`], each
+//! session is a task of its own ([`session`]), and a panic in one ends that one.
+
+mod session;
+mod workers;
+
+use crate::api::House;
+use crate::clock::{Clock, entropy};
+use crate::identity::Identity;
+use crate::notice::{Notice, What};
+use crate::peer::offer::{self, Offer};
+use crate::peer::{Moment, Session, gather};
+use crate::say;
+use crate::signaling::{self, Dialer, Server, Signaling, Told};
+use edge_core::event::EventId;
+use edge_core::rest::body;
+use edge_core::time::Instant;
+use session::{Handle, Note};
+use signal_proto::client::relay;
+use signal_proto::message::Kind;
+use signal_proto::peer_id::PeerId;
+use smol::LocalExecutor;
+use smol::channel::{Receiver, Sender, bounded};
+use smol::future::FutureExt as _;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Messages from signaling that wait for the net thread; then the socket waits.
+const TOLD: usize = 64;
+/// Texts for the signaling server that wait; further ones are dropped, as on a bad network.
+const OUTBOX: usize = 256;
+/// Connections whose candidates came before their offer; the oldest gives way.
+const EARLY: usize = 16;
+/// Candidates kept for each of them; further ones are dropped.
+const EARLY_CANDIDATES: usize = 16;
+/// Candidates that came before their offer are kept so long, ms.
+const EARLY_MS: u64 = 30_000;
+/// How often the stop flag is looked at, ms.
+const STOP_MS: u64 = 100;
+/// How often our own addresses are looked at, ms.
+const NETWORK_MS: u64 = 5_000;
+/// How long sessions have to say goodbye at the end, ms.
+const GOODBYE_MS: u64 = 500;
+/// The net thread's stack, bytes.
+const STACK_BYTES: usize = 1024 * 1024;
+
+/// What the net thread needs.
+#[derive(Debug)]
+pub struct Setup {
+    /// Configuration, clock and everything an answer needs.
+    pub house: Arc<House>,
+    /// Who this box is.
+    pub identity: Identity,
+    /// What the store and the API ring for.
+    pub notices: Receiver<Notice>,
+    /// Set once, at the end.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// Why there is no net thread: one clear line.
+#[derive(Debug)]
+pub enum Error {
+    /// `--signal` or `--signal-ca` is wrong.
+    Signaling(signaling::Error),
+    /// No thread can be started.
+    Thread(std::io::Error),
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Signaling(error) => error.fmt(f),
+            Self::Thread(error) => write!(f, "the net thread cannot start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Starts the net thread; it ends soon after `stop` is set.
+pub fn spawn(setup: Setup) -> Result<JoinHandle<()>, Error> {
+    let config = &setup.house.config;
+    let dialer = config.signal.as_deref().map(|url| {
+        let server = Server::parse(url)?;
+        Dialer::new(server, config.signal_ca.as_deref())
+    });
+    let dialer = dialer.transpose().map_err(Error::Signaling)?;
+    std::thread::Builder::new()
+        .name("net".into())
+        .stack_size(STACK_BYTES)
+        .spawn(move || run(setup, dialer))
+        .map_err(Error::Thread)
+}
+
+fn run(setup: Setup, dialer: Option<Dialer>) {
+    let pool = match workers::spawn(&setup.house) {
+        Ok(pool) => pool,
+        Err(error) => return say!("net: no worker threads: {error}"),
+    };
+    let executor = Rc::new(LocalExecutor::new());
+    let (told_in, told) = bounded(TOLD);
+    let (outbox, texts) = bounded(OUTBOX);
+    let (change, changed) = bounded(1);
+    if let Some(dialer) = dialer {
+        let signaling = Signaling {
+            dialer,
+            clock: setup.house.clock,
+            id: setup.identity.peer_id.clone(),
+            token: setup.identity.token.clone(),
+            name: namer(&setup.house),
+            wants_ice: setup.house.config.ice.is_empty(),
+            told: told_in,
+            outbox: texts,
+            changed,
+        };
+        let spawner = Rc::clone(&executor);
+        executor.spawn(async move { signaling.run(&spawner).await }).detach();
+        executor.spawn(watch_network(change)).detach();
+    }
+    let hub = Hub {
+        executor: Rc::clone(&executor),
+        clock: setup.house.clock,
+        ice: setup.house.config.ice.clone(),
+        house: setup.house,
+        identity: setup.identity,
+        sessions: Rc::default(),
+        early: VecDeque::new(),
+        pool,
+        outbox,
+    };
+    smol::block_on(executor.run(hub.main(told, setup.notices, setup.stop)));
+}
+
+/// Reads the device's name as it is now.
+fn namer(house: &Arc<House>) -> Arc<dyn Fn() -> String + Send + Sync> {
+    let house = Arc::clone(house);
+    Arc::new(move || house.config.name.clone().unwrap_or_else(|| "Nightjar".to_owned()))
+}
+
+/// Rings when our own addresses have changed: what was connected through them is gone.
+async fn watch_network(change: Sender<()>) {
+    let mut before = gather::local();
+    loop {
+        smol::Timer::after(Duration::from_millis(NETWORK_MS)).await;
+        let now = gather::local();
+        if now != before {
+            before = now;
+            let _ = change.try_send(());
+        }
+    }
+}
+
+/// A session by its phone and the phone's name for the connection.
+type Key = (String, String);
+type Sessions = Rc<RefCell<BTreeMap<Key, Rc<Handle>>>>;
+
+/// Candidates that came before their offer.
+struct Early {
+    key: Key,
+    since: Instant,
+    lines: Vec<String>,
+}
+
+struct Hub {
+    executor: Rc<LocalExecutor<'static>>,
+    clock: Clock,
+    house: Arc<House>,
+    identity: Identity,
+    ice: Vec<String>,
+    sessions: Sessions,
+    early: VecDeque<Early>,
+    pool: Sender<workers::Job>,
+    outbox: Sender<String>,
+}
+
+enum Wake {
+    Told(Told),
+    Notice(Notice),
+    Look,
+}
+
+impl Hub {
+    async fn main(
+        mut self,
+        told: Receiver<Told>,
+        notices: Receiver<Notice>,
+        stop: Arc<AtomicBool>,
+    ) {
+        let mut next_number = None;
+        while !stop.load(Ordering::Relaxed) {
+            let said = async {
+                match told.recv().await {
+                    Ok(told) => Wake::Told(told),
+                    Err(_) => std::future::pending().await,
+                }
+            };
+            let rung = async {
+                match notices.recv().await {
+                    Ok(notice) => Wake::Notice(notice),
+                    Err(_) => std::future::pending().await,
+                }
+            };
+            let look = async {
+                smol::Timer::after(Duration::from_millis(STOP_MS)).await;
+                Wake::Look
+            };
+            match rung.or(said).or(look).await {
+                Wake::Told(Told::Peer { kind, src, payload }) => self.hear(kind, &src, &payload),
+                Wake::Told(Told::Ice(urls)) => self.ice = urls,
+                Wake::Notice(notice) => {
+                    if next_number.is_some_and(|expected| expected != notice.number) {
+                        self.tell_all(&Note::Missed);
+                    }
+                    next_number = Some(notice.number + 1);
+                    self.tell(notice.what).await;
+                }
+                Wake::Look => {}
+            }
+        }
+        self.goodbye().await;
+    }
+
+    // --- what peers say ---
+
+    fn hear(&mut self, kind: Kind, src: &PeerId, payload: &str) {
+        match kind {
+            Kind::Offer => {
+                if let Some(offer) = Offer::parse(payload) {
+                    self.answer(src, &offer);
+                }
+            }
+            Kind::Candidate => {
+                if let Some((connection, line)) = offer::candidate(payload) {
+                    self.candidate((src.as_str().to_owned(), connection), line);
+                }
+            }
+            Kind::Leave => {
+                let sessions = self.sessions.borrow();
+                let left = sessions.iter().filter(|((peer, _), _)| peer == src.as_str());
+                left.for_each(|(_, handle)| handle.end());
+            }
+            _ => {}
+        }
+    }
+
+    fn answer(&mut self, src: &PeerId, offer: &Offer) {
+        let key = (src.as_str().to_owned(), offer.connection.clone());
+        if self.sessions.borrow().contains_key(&key) {
+            return;
+        }
+        let sockets: Vec<_> =
+            gather::local().into_iter().filter_map(|ip| session::bind(ip).ok()).collect();
+        let locals: Vec<SocketAddr> = sockets.iter().map(|socket| socket.local).collect();
+        let now = self.moment();
+        // The offer is a stranger's bytes in a foreign parser.
+        let answered =
+            catch_unwind(AssertUnwindSafe(|| Session::answer(offer, &locals, &self.identity, now)));
+        let Ok(Ok((session, sdp))) = answered else { return };
+        self.make_room();
+        let payload = offer::answer(&offer.connection, &sdp);
+        let _ = self.outbox.try_send(relay(Kind::Answer, src, &payload));
+        let (handle, inbox) = Handle::new(now.ms);
+        for line in self.take_early(&key) {
+            handle.tell(Note::Candidate(line));
+        }
+        let task = session::Task {
+            session,
+            sockets,
+            handle: Rc::clone(&handle),
+            inbox,
+            clock: self.clock,
+            pool: self.pool.clone(),
+            outbox: self.outbox.clone(),
+            peer: src.clone(),
+            connection: offer.connection.clone(),
+            transaction: entropy(),
+        };
+        self.sessions.borrow_mut().insert(key.clone(), Rc::clone(&handle));
+        count(&self.house, &self.sessions);
+        self.spawn(key, task);
+        self.find_servers(handle, locals.iter().map(SocketAddr::ip).collect());
+    }
+
+    fn spawn(&self, key: Key, task: session::Task) {
+        let (house, sessions) = (Arc::clone(&self.house), Rc::clone(&self.sessions));
+        let run = async move {
+            let ended = AssertUnwindSafe(task.run()).catch_unwind().await;
+            if ended.is_err() {
+                say!("net: a session ended in a panic");
+            }
+            sessions.borrow_mut().remove(&key);
+            count(&house, &sessions);
+        };
+        self.executor.spawn(run).detach();
+    }
+
+    /// Looks the STUN servers up, off this thread, and tells the session.
+    fn find_servers(&self, handle: Rc<Handle>, locals: Vec<IpAddr>) {
+        let urls: Vec<_> = self.ice.iter().filter_map(|url| gather::stun_server(url)).collect();
+        if urls.is_empty() {
+            return;
+        }
+        let find = async move {
+            let lookups = urls.into_iter().take(gather::SERVERS).map(|(host, port)| async move {
+                smol::net::resolve((host, port)).await.unwrap_or_default()
+            });
+            let mut servers = Vec::new();
+            for lookup in lookups {
+                servers.extend(lookup.await);
+            }
+            servers.retain(|server| locals.iter().any(|ip| ip.is_ipv4() == server.is_ipv4()));
+            servers.truncate(gather::SERVERS);
+            servers
+        };
+        let late = async {
+            smol::Timer::after(Duration::from_millis(gather::GATHER_MS)).await;
+            Vec::new()
+        };
+        let task = async move {
+            let servers = find.or(late).await;
+            if !servers.is_empty() {
+                handle.tell(Note::Servers(servers));
+            }
+        };
+        self.executor.spawn(task).detach();
+    }
+
+    /// Where all places are taken, one gives way: strangers first, then the longest silent.
+    fn make_room(&self) {
+        let sessions = self.sessions.borrow();
+        let live = sessions.values().filter(|handle| !handle.is_ending());
+        if live.clone().count() < self.house.config.max_sessions.max(1) {
+            return;
+        }
+        let idlest = live.min_by_key(|handle| (handle.client().is_some(), handle.last_heard()));
+        if let Some(handle) = idlest {
+            handle.end();
+        }
+    }
+
+    fn candidate(&mut self, key: Key, line: String) {
+        if let Some(handle) = self.sessions.borrow().get(&key) {
+            return handle.tell(Note::Candidate(line));
+        }
+        let now = self.clock.now();
+        self.early.retain(|early| now.since_ms(early.since) < EARLY_MS);
+        if let Some(early) = self.early.iter_mut().find(|early| early.key == key) {
+            if early.lines.len() < EARLY_CANDIDATES {
+                early.lines.push(line);
+            }
+            return;
+        }
+        if self.early.len() == EARLY {
+            self.early.pop_front();
+        }
+        self.early.push_back(Early { key, since: now, lines: vec![line] });
+    }
+
+    fn take_early(&mut self, key: &Key) -> Vec<String> {
+        let at = self.early.iter().position(|early| early.key == *key);
+        at.and_then(|at| self.early.remove(at)).map(|early| early.lines).unwrap_or_default()
+    }
+
+    // --- what phones are told ---
+
+    async fn tell(&self, what: What) {
+        match what {
+            What::Revoked(client) => self.tell_all(&Note::Revoked(client)),
+            What::Deleted(id) => {
+                let json = format!(r#"{{"type":"deleted","id":"{id}"}}"#);
+                self.tell_all(&Note::Push(json.into()));
+            }
+            What::Event(id) => {
+                if self.sessions.borrow().values().all(|handle| handle.client().is_none()) {
+                    return;
+                }
+                let house = Arc::clone(&self.house);
+                match smol::unblock(move || event_json(&house, id)).await {
+                    Some(json) => self.tell_all(&Note::Push(json.into())),
+                    None => self.tell_all(&Note::Missed),
+                }
+            }
+        }
+    }
+
+    fn tell_all(&self, note: &Note) {
+        self.sessions.borrow().values().for_each(|handle| handle.tell(note.clone()));
+    }
+
+    async fn goodbye(self) {
+        self.sessions.borrow().values().for_each(|handle| handle.end());
+        for _ in 0..GOODBYE_MS / 10 {
+            if self.sessions.borrow().is_empty() {
+                return;
+            }
+            smol::Timer::after(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        moment(self.clock)
+    }
+}
+
+/// Now, in both forms.
+fn moment(clock: Clock) -> Moment {
+    Moment { ms: clock.now(), std: clock.std_now() }
+}
+
+fn count(house: &House, sessions: &Sessions) {
+    house.sessions.store(sessions.borrow().len(), Ordering::Relaxed);
+}
+
+/// The push that tells of an event; `None` where it cannot be told.
+fn event_json(house: &House, id: EventId) -> Option<String> {
+    let event = house.store.get(id).ok()??;
+    let mut buf = [0; body::EVENT_BYTES];
+    let length = body::event_json(&event, &mut buf)?;
+    let event = str::from_utf8(buf.get(..length)?).ok()?;
+    Some(format!(r#"{{"type":"event","event":{event}}}"#))
+}

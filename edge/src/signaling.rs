@@ -1,1 +1,672 @@
-//! (to come)
+//! The socket to the signaling server: TCP or TLS, small HTTP requests, one WebSocket.
+//!
+//! What is said over it and when is decided by [`signal_proto::client`].
+
+use crate::clock::{Clock, entropy};
+use crate::say;
+use edge_core::backoff::Backoff;
+use futures_rustls::TlsConnector;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
+use signal_proto::client::{CONNECT_WITHIN_MS, Client, Heard, Output};
+use signal_proto::json;
+use signal_proto::message::Kind;
+use signal_proto::peer_id::PeerId;
+use signal_proto::websocket::{self, Decoder, Message, Opcode, Role};
+use smol::channel::{Receiver, Sender, bounded};
+use smol::future::FutureExt as _;
+use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One HTTP request and its answer may take this long.
+const REQUEST_WITHIN: Duration = Duration::from_secs(10);
+/// One frame may take this long to leave.
+const WRITE_WITHIN: Duration = Duration::from_secs(10);
+/// Largest answer to an HTTP request, bytes, head included.
+const ANSWER_BYTES: usize = 64 * 1024;
+/// First and longest wait before connecting again, ms.
+const WAIT_MS: (u64, u64) = (1000, 30_000);
+/// ICE servers taken from the signaling server's list.
+const ICE_SERVERS: usize = 16;
+
+/// Where the signaling server is: `http(s)://` or `ws(s)://HOST[:PORT]{path}[?key=KEY]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    tls: bool,
+    host: String,
+    port: u16,
+    /// Begins and ends with `/`.
+    path: String,
+    key: String,
+}
+
+/// Why there can be no signaling: one clear line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error(String);
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Server {
+    /// Reads the URL of `--signal`.
+    pub fn parse(url: &str) -> Result<Self, Error> {
+        Self::read(url).ok_or_else(|| {
+            Error(format!(
+                "signal: {url:?} is not http(s):// or ws(s)://HOST[:PORT]/path[?key=KEY]"
+            ))
+        })
+    }
+
+    fn read(url: &str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
+        let tls = match scheme {
+            "http" | "ws" => false,
+            "https" | "wss" => true,
+            _ => return None,
+        };
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = place.split_once('/').unwrap_or((place, ""));
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+                (host, port.parse().ok()?)
+            }
+            _ => (authority, if tls { 443 } else { 80 }),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let key = query.split('&').find_map(|pair| pair.strip_prefix("key=")).unwrap_or("peerjs");
+        let plain = |text: &str| text.bytes().all(|b| b.is_ascii_graphic() && b != b'@');
+        let path = match path.trim_matches('/') {
+            "" => "/".to_owned(),
+            path => format!("/{path}/"),
+        };
+        let whole = !host.is_empty() && [host, &path, key].into_iter().all(plain);
+        whole.then(|| Self { tls, host: host.into(), port, path, key: key.into() })
+    }
+
+    /// The `Host` header.
+    fn authority(&self) -> String {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+}
+
+/// Anything that bytes go through.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
+
+/// Opens connections to one server.
+#[derive(Clone)]
+pub struct Dialer {
+    server: Server,
+    tls: Option<TlsConnector>,
+}
+
+impl std::fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dialer").finish_non_exhaustive()
+    }
+}
+
+impl Dialer {
+    /// A dialer that trusts the well-known roots, or only the certificates in `ca` (PEM).
+    pub fn new(server: Server, ca: Option<&Path>) -> Result<Self, Error> {
+        let tls = if server.tls { Some(connector(ca)?) } else { None };
+        Ok(Self { server, tls })
+    }
+
+    async fn connect(&self) -> io::Result<Box<dyn Stream>> {
+        let Server { host, port, .. } = &self.server;
+        let addresses = smol::net::resolve((host.as_str(), *port)).await?;
+        let mut error = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in addresses {
+            let tcp = smol::net::TcpStream::connect(address);
+            match within(REQUEST_WITHIN / 2, tcp).await {
+                Ok(tcp) => {
+                    tcp.set_nodelay(true)?;
+                    return self.secure(tcp).await;
+                }
+                Err(failed) => error = failed,
+            }
+        }
+        Err(error)
+    }
+
+    async fn secure(&self, tcp: smol::net::TcpStream) -> io::Result<Box<dyn Stream>> {
+        let Some(tls) = &self.tls else { return Ok(Box::new(tcp)) };
+        let name = ServerName::try_from(self.server.host.clone())
+            .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(Box::new(tls.connect(name, tcp).await?))
+    }
+
+    /// One request on a connection of its own: status and body.
+    async fn request(&self, method: &str, path: &str, body: &str) -> io::Result<(u16, String)> {
+        within(REQUEST_WITHIN, async {
+            let mut stream = self.connect().await?;
+            let head = format!(
+                "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
+                 Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                self.server.authority(),
+                body.len()
+            );
+            stream.write_all(head.as_bytes()).await?;
+            let mut bytes = Vec::new();
+            stream.take(ANSWER_BYTES as u64).read_to_end(&mut bytes).await.or_else(|error| {
+                // A TLS server may close without a farewell; the length below tells.
+                if error.kind() == io::ErrorKind::UnexpectedEof { Ok(0) } else { Err(error) }
+            })?;
+            answer(&bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        })
+        .await
+    }
+
+    /// Opens the WebSocket of `id`: the stream, and what already came after the upgrade.
+    async fn upgrade(&self, id: &str, token: &str) -> io::Result<(Box<dyn Stream>, Vec<u8>)> {
+        let Server { path, key, .. } = &self.server;
+        let mut stream = self.connect().await?;
+        let nonce = websocket_key();
+        let head = format!(
+            "GET {path}peerjs?key={key}&id={id}&token={token} HTTP/1.1\r\nHost: {}\r\n\
+             Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: {nonce}\r\n\r\n",
+            self.server.authority()
+        );
+        stream.write_all(head.as_bytes()).await?;
+        let mut bytes = Vec::new();
+        let mut buf = [0; 2048];
+        loop {
+            let count = stream.read(&mut buf).await?;
+            bytes.extend_from_slice(&buf[..count]);
+            match upgraded(&bytes, &nonce) {
+                Some(Some(head)) => return Ok((stream, bytes.split_off(head))),
+                None if count > 0 && bytes.len() < ANSWER_BYTES => {}
+                _ => return Err(io::ErrorKind::ConnectionRefused.into()),
+            }
+        }
+    }
+
+    /// The room of our network is asked for and joined, by our name.
+    async fn join(&self, id: &str, token: &str, name: &str) -> io::Result<()> {
+        let Server { path, key, .. } = &self.server;
+        let room = format!("{path}{key}/{id}/{token}/room");
+        let (status, body) = self.request("GET", &format!("{room}/id"), "").await?;
+        let bad = || io::Error::from(io::ErrorKind::InvalidData);
+        json::check(&body).map_err(|_| bad())?;
+        let room_id = json::member(&body, "roomId").and_then(json::string).ok_or_else(bad)?;
+        if status != 200 || !room_id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Err(bad());
+        }
+        let mut member = String::from(r#"{"role":"edge","name":"#);
+        json::quote(name, &mut member);
+        member.push('}');
+        let (status, _) = self.request("POST", &format!("{room}/{room_id}/join"), &member).await?;
+        if status == 200 { Ok(()) } else { Err(bad()) }
+    }
+
+    /// The STUN servers that the signaling server knows.
+    async fn ice(&self) -> io::Result<Vec<String>> {
+        let (status, body) = self.request("GET", &format!("{}ice", self.server.path), "").await?;
+        if status != 200 || json::check(&body).is_err() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(ice_urls(&body))
+    }
+}
+
+fn connector(ca: Option<&Path>) -> Result<TlsConnector, Error> {
+    let mut roots = rustls::RootCertStore::empty();
+    match ca {
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        Some(path) => {
+            let fail = |what: &dyn std::fmt::Display| {
+                Error(format!("signal-ca: {}: {what}", path.display()))
+            };
+            let certificates = CertificateDer::pem_file_iter(path).map_err(|error| fail(&error))?;
+            for certificate in certificates {
+                let certificate = certificate.map_err(|error| fail(&error))?;
+                roots.add(certificate).map_err(|error| fail(&error))?;
+            }
+            if roots.is_empty() {
+                return Err(fail(&"holds no certificate in PEM"));
+            }
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error(format!("TLS: {error}")))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// Sixteen random bytes in base64. `Sec-WebSocket-Key` asks for no more than that.
+fn websocket_key() -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let random = u128::from_be_bytes(entropy());
+    let sextet = |at: u32| LETTERS[usize::try_from((random >> at) & 63).unwrap_or(0)];
+    // 21 whole sextets and two bits, which fill the upper end of the last one.
+    let last = LETTERS[usize::try_from((random & 3) << 4).unwrap_or(0)];
+    let letters = (0..21).map(|n| sextet(122 - 6 * n)).chain([last]);
+    letters.map(char::from).collect::<String>() + "=="
+}
+
+/// Status and body of a whole answer.
+fn answer(bytes: &[u8]) -> Option<(u16, String)> {
+    let mut slots = [httparse::EMPTY_HEADER; 64];
+    let mut head = httparse::Response::new(&mut slots);
+    let httparse::Status::Complete(length) = head.parse(bytes).ok()? else { return None };
+    let status = head.code?;
+    let header = |name: &str| {
+        let found = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+        str::from_utf8(found.value).ok()
+    };
+    let body = bytes.get(length..)?;
+    let body = if header("transfer-encoding").is_some_and(|coding| coding.contains("chunked")) {
+        unchunk(body)?
+    } else if let Some(length) = header("content-length") {
+        body.get(..length.trim().parse().ok()?)?.to_vec()
+    } else {
+        body.to_vec()
+    };
+    Some((status, String::from_utf8(body).ok()?))
+}
+
+fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let Ok(httparse::Status::Complete((line, size))) = httparse::parse_chunk_size(rest) else {
+            return None;
+        };
+        let size = usize::try_from(size).ok()?;
+        if size == 0 {
+            return Some(body);
+        }
+        let end = line.checked_add(size)?;
+        body.extend_from_slice(rest.get(line..end)?);
+        rest = rest.get(end.checked_add(2)?..)?;
+    }
+}
+
+/// `None`: more bytes are needed. `Some(None)`: it is no upgrade. Else the head's length.
+fn upgraded(bytes: &[u8], nonce: &str) -> Option<Option<usize>> {
+    let mut slots = [httparse::EMPTY_HEADER; 64];
+    let mut head = httparse::Response::new(&mut slots);
+    let length = match head.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return None,
+        Err(_) => return Some(None),
+    };
+    let accept = websocket::accept_key(nonce);
+    let proven = head.headers.iter().any(|header| {
+        header.name.eq_ignore_ascii_case("sec-websocket-accept")
+            && header.value == accept.as_bytes()
+    });
+    Some((head.code == Some(101) && proven).then_some(length))
+}
+
+/// Every URL in `{"iceServers":[{"urls":...}]}`; older servers write `url`.
+fn ice_urls(body: &str) -> Vec<String> {
+    let servers = json::member(body, "iceServers").unwrap_or("[]");
+    let mut urls = Vec::new();
+    for server in json::elements(servers) {
+        let Some(value) = json::member(server, "urls").or_else(|| json::member(server, "url"))
+        else {
+            continue;
+        };
+        match json::string(value) {
+            Some(url) => urls.push(url.into_owned()),
+            None => urls.extend(
+                json::elements(value).filter_map(json::string).map(std::borrow::Cow::into_owned),
+            ),
+        }
+    }
+    urls.truncate(ICE_SERVERS);
+    urls
+}
+
+/// What signaling tells the net thread.
+#[derive(Debug)]
+pub enum Told {
+    /// A peer speaks.
+    Peer {
+        /// OFFER, CANDIDATE, ...
+        kind: Kind,
+        /// Which peer.
+        src: PeerId,
+        /// JSON.
+        payload: String,
+    },
+    /// The signaling server's ICE servers.
+    Ice(Vec<String>),
+}
+
+/// The task that keeps this box known to the signaling server.
+pub struct Signaling {
+    /// To which server.
+    pub dialer: Dialer,
+    /// Time.
+    pub clock: Clock,
+    /// This box's peer id.
+    pub id: String,
+    /// The token that goes with it.
+    pub token: String,
+    /// The name to join the room with; may read the store.
+    pub name: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Whether to ask for ICE servers.
+    pub wants_ice: bool,
+    /// Where to tell what was heard.
+    pub told: Sender<Told>,
+    /// Texts for the server; while there is no connection they are dropped.
+    pub outbox: Receiver<String>,
+    /// The network changed: connect anew.
+    pub changed: Receiver<()>,
+}
+
+impl std::fmt::Debug for Signaling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Signaling").finish_non_exhaustive()
+    }
+}
+
+/// An open WebSocket.
+struct Socket {
+    stream: Box<dyn Stream>,
+    decoder: Decoder,
+    /// Bytes that came with the upgrade's answer.
+    early: Vec<u8>,
+}
+
+enum Wake {
+    Bytes(io::Result<usize>),
+    Send(String),
+    Joined(bool),
+    Ice(Vec<String>),
+    Changed,
+    Time,
+}
+
+/// What the background requests of one run report to.
+struct Reports {
+    joined: (Sender<bool>, Receiver<bool>),
+    ice: (Sender<Vec<String>>, Receiver<Vec<String>>),
+    /// The ICE servers of this connection are known.
+    ice_known: Cell<bool>,
+}
+
+impl Signaling {
+    /// Runs until it is dropped.
+    pub async fn run(self, executor: &smol::LocalExecutor<'_>) {
+        let mut client = Client::new(self.now());
+        let mut backoff = Backoff::new(WAIT_MS.0, WAIT_MS.1, u64::from_be_bytes(entropy()));
+        let reports =
+            Reports { joined: bounded(1), ice: bounded(1), ice_known: Cell::new(!self.wants_ice) };
+        let mut socket: Option<Socket> = None;
+        let mut reachable = true;
+        loop {
+            let lost = match client.poll_output() {
+                Output::Connect => match self.connect().await {
+                    Ok(open) => {
+                        client.handle_connected(self.now());
+                        socket = Some(open);
+                        false
+                    }
+                    Err(_) => true,
+                },
+                Output::Drop => true,
+                Output::Text(text) => self.send(&mut socket, Opcode::Text, text.as_bytes()).await,
+                Output::Ping => self.send(&mut socket, Opcode::Ping, &[]).await,
+                Output::Join => {
+                    self.spawn_join(executor, &reports);
+                    false
+                }
+                Output::Timeout(at) => {
+                    let wake = self.wait(socket.as_mut(), &reports, at).await;
+                    reports.ice_known.set(reports.ice_known.get() || matches!(wake, Wake::Ice(_)));
+                    self.awake(wake, &mut client, &mut socket, &mut backoff).await
+                }
+            };
+            client.handle_timeout(self.now());
+            if client.is_registered() && !lost && !reachable {
+                reachable = true;
+                say!("signaling: connected again");
+            }
+            if lost {
+                socket = None;
+                reports.ice_known.set(!self.wants_ice);
+                client.handle_lost(self.now(), backoff.wait_ms());
+                if std::mem::take(&mut reachable) {
+                    say!("signaling: no connection; trying on");
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.now().0
+    }
+
+    async fn connect(&self) -> io::Result<Socket> {
+        let limit = Duration::from_millis(CONNECT_WITHIN_MS);
+        let (stream, early) = within(limit, self.dialer.upgrade(&self.id, &self.token)).await?;
+        Ok(Socket { stream, decoder: Decoder::new(Role::Client), early })
+    }
+
+    /// Sends one frame; whether the connection is lost.
+    async fn send(&self, socket: &mut Option<Socket>, opcode: Opcode, payload: &[u8]) -> bool {
+        let Some(socket) = socket else { return false };
+        let mut frame = Vec::new();
+        websocket::encode(opcode, payload, Some(entropy()), &mut frame);
+        let write = async {
+            socket.stream.write_all(&frame).await?;
+            socket.stream.flush().await
+        };
+        within(WRITE_WITHIN, write).await.is_err()
+    }
+
+    fn spawn_join(&self, executor: &smol::LocalExecutor<'_>, reports: &Reports) {
+        let (dialer, id, token) = (self.dialer.clone(), self.id.clone(), self.token.clone());
+        let (name, wants_ice) = (Arc::clone(&self.name), !reports.ice_known.get());
+        let (joined, ice) = (reports.joined.0.clone(), reports.ice.0.clone());
+        let task = async move {
+            let name = smol::unblock(move || name()).await;
+            let ok = dialer.join(&id, &token, &name).await.is_ok();
+            let _ = joined.send(ok).await;
+            if wants_ice && let Ok(urls) = dialer.ice().await {
+                let _ = ice.send(urls).await;
+            }
+        };
+        // Joins follow each other by seconds and end by themselves: no queue of tasks grows.
+        smol::LocalExecutor::spawn(executor, task).detach();
+    }
+
+    /// Waits for whatever comes first.
+    async fn wait(&self, socket: Option<&mut Socket>, reports: &Reports, until: u64) -> Wake {
+        let pause = Duration::from_millis(until.saturating_sub(self.now()).min(60_000));
+        let time = async {
+            smol::Timer::after(pause).await;
+            Wake::Time
+        };
+        let sends = async { self.outbox.recv().await.map_or(Wake::Time, Wake::Send) };
+        let joined = async { reports.joined.1.recv().await.map_or(Wake::Time, Wake::Joined) };
+        let ice = async { reports.ice.1.recv().await.map_or(Wake::Time, Wake::Ice) };
+        let changed = async { self.changed.recv().await.map_or(Wake::Time, |()| Wake::Changed) };
+        let bytes = async {
+            let Some(socket) = socket else { return std::future::pending().await };
+            if !socket.early.is_empty() {
+                return Wake::Bytes(Ok(0));
+            }
+            let mut buf = vec![0; 4096];
+            let read = socket.stream.read(&mut buf).await;
+            let count = match read {
+                Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+                other => other,
+            };
+            if let Ok(count) = &count {
+                socket.early.extend_from_slice(&buf[..*count]);
+            }
+            Wake::Bytes(count)
+        };
+        bytes.or(sends).or(joined).or(ice).or(changed).or(time).await
+    }
+
+    /// Takes what woke us; whether the connection is lost.
+    async fn awake(
+        &self,
+        wake: Wake,
+        client: &mut Client,
+        socket: &mut Option<Socket>,
+        backoff: &mut Backoff,
+    ) -> bool {
+        match wake {
+            Wake::Bytes(Ok(_)) => self.read(client, socket, backoff).await,
+            Wake::Bytes(Err(_)) => true,
+            Wake::Send(text) => {
+                client.is_registered() && self.send(socket, Opcode::Text, text.as_bytes()).await
+            }
+            Wake::Joined(ok) => {
+                client.handle_joined(self.now(), ok);
+                false
+            }
+            Wake::Ice(urls) => {
+                let _ = self.told.send(Told::Ice(urls)).await;
+                false
+            }
+            Wake::Changed => {
+                backoff.succeeded();
+                socket.is_some()
+            }
+            Wake::Time => false,
+        }
+    }
+
+    /// Reads the frames that have arrived; whether the connection is lost.
+    async fn read(
+        &self,
+        client: &mut Client,
+        socket: &mut Option<Socket>,
+        backoff: &mut Backoff,
+    ) -> bool {
+        let Some(open) = socket.as_mut() else { return false };
+        let bytes = std::mem::take(&mut open.early);
+        let mut input = &bytes[..];
+        client.handle_alive(self.now());
+        loop {
+            let Some(open) = socket.as_mut() else { return false };
+            match open.decoder.read(&mut input) {
+                Ok(None) => return false,
+                Ok(Some(Message::Text(text))) => self.hear(client, &text, backoff).await,
+                Ok(Some(Message::Ping(payload))) => {
+                    if self.send(socket, Opcode::Pong, &payload).await {
+                        return true;
+                    }
+                }
+                Ok(Some(Message::Pong(_) | Message::Binary(_))) => {}
+                Ok(Some(Message::Close(_))) | Err(_) => return true,
+            }
+        }
+    }
+
+    async fn hear(&self, client: &mut Client, text: &str, backoff: &mut Backoff) {
+        match client.handle_text(self.now(), text) {
+            Heard::Open => backoff.succeeded(),
+            Heard::IdTaken => say!("signaling: another connection holds this box's id"),
+            Heard::Refused => say!("signaling: the server refuses this box"),
+            Heard::Peer { kind, src, payload } => {
+                let payload = payload.unwrap_or_default().to_owned();
+                let _ = self.told.send(Told::Peer { kind, src, payload }).await;
+            }
+            Heard::Nothing => {}
+        }
+    }
+}
+
+/// The future's outcome, or `TimedOut` once `limit` has passed.
+async fn within<T>(limit: Duration, future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = async {
+        smol::Timer::after(limit).await;
+        Err(io::ErrorKind::TimedOut.into())
+    };
+    future.or(late).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_servers() {
+        for (url, tls, host, port, path, key) in [
+            ("http://127.0.0.1:9000", false, "127.0.0.1", 9000, "/", "peerjs"),
+            ("wss://signal.example/", true, "signal.example", 443, "/", "peerjs"),
+            ("https://a.b:8443/x/y?key=k&z=1", true, "a.b", 8443, "/x/y/", "k"),
+            ("ws://[fd00::1]:9/p/", false, "fd00::1", 9, "/p/", "peerjs"),
+            ("ws://[fd00::1]", false, "fd00::1", 80, "/", "peerjs"),
+            ("http://host?key=q", false, "host", 80, "/", "q"),
+        ] {
+            let server = Server::parse(url).expect(url);
+            assert_eq!((server.tls, server.host.as_str(), server.port), (tls, host, port), "{url}");
+            assert_eq!((server.path.as_str(), server.key.as_str()), (path, key), "{url}");
+        }
+        for bad in
+            ["", "host:9000", "ftp://host", "http://", "http://a b", "http://u@h", "http://h:x"]
+        {
+            let error = Server::parse(bad).expect_err(bad).to_string();
+            assert!(error.starts_with("signal: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn answers_with_and_without_chunks() {
+        for (bytes, expect) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}more", Some((200, "{}"))),
+            ("HTTP/1.1 404 No\r\n\r\nwhy", Some((404, "why"))),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n1\r\n \r\n0\r\n\r\n",
+                Some((200, "{} ")),
+            ),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", None),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n{}", None),
+            ("HTTP/1.1 200", None),
+            ("nonsense\r\n\r\n", None),
+        ] {
+            let expect = expect.map(|(status, body)| (status, body.to_owned()));
+            assert_eq!(answer(bytes.as_bytes()), expect, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_needs_its_proof() {
+        let nonce = websocket_key();
+        assert!(websocket::is_key(&nonce), "{nonce}");
+        let accept = websocket::accept_key(&nonce);
+        let good = format!("HTTP/1.1 101 S\r\nSec-WebSocket-Accept: {accept}\r\n\r\n");
+        assert_eq!(upgraded(good.as_bytes(), &nonce), Some(Some(good.len())));
+        assert_eq!(upgraded(&good.as_bytes()[..30], &nonce), None);
+        assert_eq!(upgraded(good.replace("101", "200").as_bytes(), &nonce), Some(None));
+        assert_eq!(upgraded(good.as_bytes(), &websocket_key()), Some(None));
+    }
+
+    #[test]
+    fn ice_servers_in_their_forms() {
+        let body = r#"{"iceServers":[{"urls":"stun:a"},{"urls":["stun:b","turn:c"]},{"url":"stun:d"},{}]}"#;
+        assert_eq!(ice_urls(body), ["stun:a", "stun:b", "turn:c", "stun:d"]);
+        assert!(ice_urls("{}").is_empty());
+    }
+
+    #[test]
+    fn a_missing_ca_is_named() {
+        let server = Server::parse("https://h").expect("a URL");
+        let error = Dialer::new(server, Some(Path::new("/nowhere/ca.pem"))).expect_err("no file");
+        assert!(error.to_string().starts_with("signal-ca: /nowhere/ca.pem: "), "{error}");
+    }
+}

@@ -1,0 +1,298 @@
+//! The task of one session: its sockets, its timer, its inbox.
+
+use super::{moment, workers};
+use crate::clock::Clock;
+use crate::peer::gather::{self, ASK_AT_MS, GATHER_MS, Transaction};
+use crate::peer::{Output, Reply, Session, offer};
+use edge_core::time::Instant;
+use signal_proto::client::relay;
+use signal_proto::message::Kind;
+use signal_proto::peer_id::PeerId;
+use smol::Async;
+use smol::channel::{Receiver, Sender, bounded};
+use smol::future::FutureExt as _;
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+/// Notes that wait for a session. A push that does not fit is told as missed; a candidate
+/// that does not fit is dropped; the workers wait.
+const INBOX: usize = 64;
+/// Datagrams read in one go before others get their turn.
+const BURST: usize = 32;
+/// Longest datagram read, bytes.
+const DATAGRAM_BYTES: usize = 2048;
+
+/// What a session is told by the rest of the net thread and by the workers.
+#[derive(Debug, Clone)]
+pub(super) enum Note {
+    /// A candidate of the phone's.
+    Candidate(String),
+    /// STUN servers to ask.
+    Servers(Vec<SocketAddr>),
+    /// An answer of the API.
+    Reply(Reply),
+    /// JSON for the phone.
+    Push(Arc<str>),
+    /// Something was not told.
+    Missed,
+    /// A phone was revoked.
+    Revoked(u64),
+    /// Look at the handle.
+    Look,
+}
+
+/// What the net thread keeps of a session.
+#[derive(Debug)]
+pub(super) struct Handle {
+    inbox: Sender<Note>,
+    last_heard: Cell<Instant>,
+    client: Cell<Option<u64>>,
+    missed: Cell<bool>,
+    ending: Cell<bool>,
+}
+
+impl Handle {
+    pub(super) fn new(now: Instant) -> (Rc<Self>, Receiver<Note>) {
+        let (inbox, notes) = bounded(INBOX);
+        let handle = Self {
+            inbox,
+            last_heard: Cell::new(now),
+            client: Cell::new(None),
+            missed: Cell::new(false),
+            ending: Cell::new(false),
+        };
+        (Rc::new(handle), notes)
+    }
+
+    /// Tells the session; never waits.
+    pub(super) fn tell(&self, note: Note) {
+        let important = matches!(note, Note::Revoked(_));
+        let told = matches!(note, Note::Push(_) | Note::Missed);
+        if self.inbox.try_send(note).is_err() {
+            // A revocation that does not fit must not be lost: then this session ends too.
+            self.ending.set(self.ending.get() || important);
+            self.missed.set(self.missed.get() || told);
+        }
+    }
+
+    /// Has the session say goodbye and end.
+    pub(super) fn end(&self) {
+        self.ending.set(true);
+        // Where the inbox is full, the session is awake anyway.
+        let _ = self.inbox.try_send(Note::Look);
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.get()
+    }
+
+    pub(super) fn last_heard(&self) -> Instant {
+        self.last_heard.get()
+    }
+
+    pub(super) fn client(&self) -> Option<u64> {
+        self.client.get()
+    }
+
+    pub(super) fn sender(&self) -> Sender<Note> {
+        self.inbox.clone()
+    }
+}
+
+/// A UDP socket on one of our addresses.
+#[derive(Debug)]
+pub(super) struct Socket {
+    io: Async<UdpSocket>,
+    /// Address and port.
+    pub(super) local: SocketAddr,
+}
+
+/// Opens a socket on a free port of that address.
+pub(super) fn bind(ip: IpAddr) -> io::Result<Socket> {
+    let io = Async::<UdpSocket>::bind((ip, 0))?;
+    let local = io.get_ref().local_addr()?;
+    Ok(Socket { io, local })
+}
+
+/// Everything one session runs with.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) session: Session,
+    pub(super) sockets: Vec<Socket>,
+    pub(super) handle: Rc<Handle>,
+    pub(super) inbox: Receiver<Note>,
+    pub(super) clock: Clock,
+    pub(super) pool: Sender<workers::Job>,
+    pub(super) outbox: Sender<String>,
+    pub(super) peer: PeerId,
+    pub(super) connection: String,
+    /// Of this session's STUN requests.
+    pub(super) transaction: Transaction,
+}
+
+/// STUN servers that are being asked.
+struct Gathering {
+    servers: Vec<SocketAddr>,
+    since: Instant,
+    asked: usize,
+}
+
+enum Wake {
+    Readable(usize),
+    Note(Note),
+    Time,
+}
+
+impl Task {
+    /// Runs until the session is over.
+    pub(super) async fn run(mut self) {
+        let mut gathering: Option<Gathering> = None;
+        let mut turn = 0;
+        while let Some(mut until) = self.drain() {
+            self.handle.last_heard.set(self.session.last_heard());
+            self.handle.client.set(self.session.client());
+            if let Some(at) = self.ask_servers(&mut gathering) {
+                until = until.min(self.clock.std_instant(at));
+            }
+            match wait(&self.sockets, &self.inbox, turn, until).await {
+                Wake::Readable(at) => {
+                    turn = at + 1;
+                    self.read(at, gathering.as_ref());
+                    smol::future::yield_now().await;
+                }
+                Wake::Note(Note::Servers(servers)) => {
+                    gathering = Some(Gathering { servers, since: self.clock.now(), asked: 0 });
+                }
+                Wake::Note(note) => self.take(note),
+                Wake::Time => self.session.handle_timeout(moment(self.clock)),
+            }
+            if self.handle.missed.take() {
+                self.session.handle_missed();
+            }
+            if self.handle.ending.get() {
+                self.session.close();
+            }
+        }
+    }
+
+    /// Does what the session wants done; when it wants to be woken, `None` once it is over.
+    fn drain(&mut self) -> Option<std::time::Instant> {
+        loop {
+            match self.session.poll_output(moment(self.clock)) {
+                Output::Transmit(datagram) => {
+                    let socket = self.sockets.iter().find(|s| s.local == datagram.source);
+                    // A datagram that cannot leave now is a lost datagram.
+                    let _ = socket.map(|socket| {
+                        socket.io.get_ref().send_to(&datagram.contents, datagram.destination)
+                    });
+                }
+                Output::Work(work) => {
+                    if let Err(reply) = workers::submit(&self.pool, &self.handle, work) {
+                        self.session.handle_reply(reply);
+                    }
+                }
+                Output::Timeout(at) => return Some(at),
+                Output::End => return None,
+            }
+        }
+    }
+
+    fn take(&mut self, note: Note) {
+        match note {
+            Note::Candidate(line) => self.session.handle_candidate(&line),
+            Note::Reply(reply) => self.session.handle_reply(reply),
+            Note::Push(json) => self.session.handle_push(&json),
+            Note::Missed => self.session.handle_missed(),
+            Note::Revoked(client) => self.session.handle_revoked(client),
+            Note::Servers(_) | Note::Look => {}
+        }
+    }
+
+    /// Reads what has arrived at that socket, up to a burst.
+    fn read(&mut self, at: usize, gathering: Option<&Gathering>) {
+        let mut buf = [0; DATAGRAM_BYTES];
+        for _ in 0..BURST {
+            let Some(Socket { io, local }) = self.sockets.get(at) else { return };
+            // An error of a datagram sent before (ICMP) is reported here; it says nothing new.
+            let Ok((length, source)) = io.get_ref().recv_from(&mut buf) else { return };
+            let (local, bytes) = (*local, &buf[..length]);
+            let asked = gathering.is_some_and(|gathering| gathering.servers.contains(&source));
+            let mapped =
+                if asked { gather::mapped_address(bytes, &self.transaction) } else { None };
+            if let Some(mapped) = mapped {
+                self.trickle(mapped, local);
+            } else {
+                self.session.handle_datagram(moment(self.clock), source, local, bytes);
+            }
+            if self.drain().is_none() {
+                return;
+            }
+        }
+    }
+
+    fn trickle(&mut self, mapped: SocketAddr, base: SocketAddr) {
+        if let Some(line) = self.session.handle_mapped(mapped, base) {
+            let payload = offer::trickle(&self.connection, self.session.mid(), &line);
+            let _ = self.outbox.try_send(relay(Kind::Candidate, &self.peer, &payload));
+        }
+    }
+
+    /// Asks the STUN servers when it is time; when it is time again.
+    fn ask_servers(&self, gathering: &mut Option<Gathering>) -> Option<Instant> {
+        let Gathering { servers, since, asked } = gathering.as_mut()?;
+        let elapsed = self.clock.now().since_ms(*since);
+        while let Some(due) = ASK_AT_MS.get(*asked) {
+            if elapsed < *due {
+                return Some(since.plus_ms(*due));
+            }
+            *asked += 1;
+            let request = gather::binding_request(&self.transaction);
+            for server in servers.iter() {
+                for socket in &self.sockets {
+                    if socket.local.is_ipv4() == server.is_ipv4() {
+                        let _ = socket.io.get_ref().send_to(&request, *server);
+                    }
+                }
+            }
+        }
+        let end = since.plus_ms(GATHER_MS);
+        if elapsed >= GATHER_MS {
+            *gathering = None;
+            return None;
+        }
+        Some(end)
+    }
+}
+
+async fn wait(
+    sockets: &[Socket],
+    inbox: &Receiver<Note>,
+    turn: usize,
+    until: std::time::Instant,
+) -> Wake {
+    let note = async {
+        match inbox.recv().await {
+            Ok(note) => Wake::Note(note),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let readable = poll_fn(|context| {
+        let count = sockets.len();
+        for at in (0..count).map(|step| (turn + step) % count) {
+            if sockets[at].io.poll_readable(context).is_ready() {
+                return Poll::Ready(Wake::Readable(at));
+            }
+        }
+        Poll::Pending
+    });
+    let time = async {
+        smol::Timer::at(until).await;
+        Wake::Time
+    };
+    note.or(readable).or(time).await
+}
