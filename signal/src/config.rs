@@ -154,7 +154,8 @@ impl Config {
         parser: &mut lexopt::Parser,
     ) -> Result<(), Error> {
         let mut text = || {
-            let value = parser.value().map_err(|_| Error::new(format!("--{name} needs a value")))?;
+            let value =
+                parser.value().map_err(|_| Error::new(format!("--{name} needs a value")))?;
             value.into_string().map_err(|_| Error::new(format!("--{name}: not a text")))
         };
         match name {

@@ -1,1 +1,30 @@
-//! stub
+//! The meeting place's shell: one thread, one listener for HTTP and WebSocket, one socket for
+//! STUN. What is decided, is decided in `signal-proto`.
+//!
+//! ```text
+//! 5  main, server              wiring, exit codes
+//! 4  door, socket, binding     one connection, one client, one datagram
+//! 3  routes, meeting           request -> answer; the realm and its outboxes
+//! 2  files, response, head, outbox, stream, tls, home
+//! 1  config, error, clock, journal
+//! 0  signal-proto
+//! ```
+
+pub mod binding;
+pub mod clock;
+pub mod config;
+pub mod door;
+pub mod error;
+pub mod files;
+pub mod head;
+pub mod home;
+pub mod journal;
+pub mod meeting;
+pub mod outbox;
+pub mod response;
+pub mod routes;
+pub mod server;
+pub mod socket;
+pub mod stream;
+#[cfg(feature = "tls")]
+pub mod tls;

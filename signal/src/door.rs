@@ -1,0 +1,187 @@
+//! One TCP connection, from its first byte to its upgrade or its end: TLS, heads with a
+//! deadline, bodies with a bound, answers.
+
+use crate::head::{self, Finder, Head, Method};
+use crate::outbox::Outbox;
+use crate::response::Response;
+use crate::routes::Place;
+use crate::stream::Stream;
+use signal_proto::realm::Conn;
+use signal_proto::websocket;
+use smol::Timer;
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A whole head, and a TLS handshake before it, arrive within this.
+pub const HEAD_WITHIN: Duration = Duration::from_secs(5);
+
+/// A further request on the same connection begins and is whole within this.
+const NEXT_WITHIN: Duration = Duration::from_secs(10);
+
+/// A whole body arrives within this.
+const BODY_WITHIN: Duration = Duration::from_secs(5);
+
+/// An answer is read within this.
+const READ_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long, and for how many bytes, a refused client may finish what it is sending, so that
+/// it sees the answer.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// Most requests on one connection.
+const REQUESTS_MAX: usize = 1000;
+
+/// A connection that has become a WebSocket; without a conn it is to be told why not.
+pub type Upgraded = (Stream, Option<Conn>, Rc<Outbox>);
+
+/// `work`'s result, unless it takes too long.
+async fn within<T>(limit: Duration, work: impl Future<Output = Option<T>>) -> Option<T> {
+    smol::future::or(work, async {
+        Timer::after(limit).await;
+        None
+    })
+    .await
+}
+
+/// Answers requests until the connection ends or becomes a WebSocket.
+pub async fn serve(place: &Place, mut stream: Stream, peer: IpAddr) -> Option<Upgraded> {
+    let mut buffer = Vec::new();
+    for number in 0..REQUESTS_MAX {
+        let limit = if number == 0 { HEAD_WITHIN } else { NEXT_WITHIN };
+        let head = match within(limit, read_head(&mut stream, &mut buffer)).await? {
+            Ok(head) => head,
+            Err(error) => return refuse(place, stream, error.status()).await,
+        };
+        if place.is_socket(&head) && head.method == Method::Get {
+            // Nothing may follow an upgrade before its answer (RFC 6455 s4.1).
+            let Some(key) = upgrade_key(&head).filter(|_| buffer.is_empty()) else {
+                return refuse(place, stream, upgrade_refusal(&head)).await;
+            };
+            let answer = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+                 Connection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
+                websocket::accept_key(key)
+            );
+            within(READ_WITHIN, write(&mut stream, answer.as_bytes())).await?;
+            let (conn, outbox) = knock(place, &head, peer);
+            return Some((stream, conn, outbox));
+        }
+        if head.body_bytes > place.body_max(&head) {
+            return refuse(place, stream, 413).await;
+        }
+        if head.lists("expect", "100-continue") && head.body_bytes > buffer.len() {
+            within(READ_WITHIN, write(&mut stream, b"HTTP/1.1 100 Continue\r\n\r\n")).await?;
+        }
+        let body = read_body(&mut stream, &mut buffer, head.body_bytes);
+        let body = within(BODY_WITHIN, body).await?;
+        let response = place.answer(&head, &body, place.client(&head, peer));
+        let keep_alive = head.keep_alive && number + 1 < REQUESTS_MAX;
+        let with_body = head.method != Method::Head;
+        let now = place.meeting.clock().unix_seconds();
+        let bytes = response.to_bytes(now, keep_alive, with_body);
+        within(READ_WITHIN, write(&mut stream, &bytes)).await?;
+        if !keep_alive {
+            break;
+        }
+    }
+    linger(stream).await;
+    None
+}
+
+/// Lets the client in, or prepares what it is told.
+fn knock(place: &Place, head: &Head, peer: IpAddr) -> (Option<Conn>, Rc<Outbox>) {
+    let entered = place.knock(head, place.client(head, peer));
+    match entered.and_then(|knock| place.meeting.connect(knock)) {
+        Ok((conn, outbox)) => (Some(conn), outbox),
+        Err(refusal) => {
+            let outbox = Outbox::default();
+            outbox.text(&refusal.to_text());
+            outbox.close(1008);
+            (None, Rc::new(outbox))
+        }
+    }
+}
+
+/// The key of a well-formed upgrade request (RFC 6455 s4.2.1).
+fn upgrade_key(head: &Head) -> Option<&str> {
+    let asks = head.lists("upgrade", "websocket") && head.lists("connection", "upgrade");
+    let version = head.header("sec-websocket-version") == Some("13");
+    let key = head.header("sec-websocket-key").filter(|key| websocket::is_key(key));
+    key.filter(|_| asks && version && head.body_bytes == 0)
+}
+
+fn upgrade_refusal(head: &Head) -> u16 {
+    let version = head.header("sec-websocket-version");
+    let other = version.is_some_and(|version| version != "13");
+    if other || !head.lists("upgrade", "websocket") { 426 } else { 400 }
+}
+
+async fn read_head(stream: &mut Stream, buffer: &mut Vec<u8>) -> Option<Result<Head, head::Error>> {
+    let mut finder = Finder::default();
+    loop {
+        match finder.find(buffer) {
+            Err(error) => return Some(Err(error)),
+            Ok(Some(end)) => {
+                let rest = buffer.split_off(end);
+                let bytes = std::mem::replace(buffer, rest);
+                return Some(Head::parse(&bytes));
+            }
+            Ok(None) => fill(stream, buffer).await?,
+        }
+    }
+}
+
+/// The body's bytes, taken off the front of what has arrived.
+async fn read_body(stream: &mut Stream, buffer: &mut Vec<u8>, length: usize) -> Option<Vec<u8>> {
+    while buffer.len() < length {
+        fill(stream, buffer).await?;
+    }
+    let rest = buffer.split_off(length);
+    Some(std::mem::replace(buffer, rest))
+}
+
+/// Reads a little more; `None` at the end.
+async fn fill(stream: &mut Stream, buffer: &mut Vec<u8>) -> Option<()> {
+    let mut bytes = [0; 2048];
+    let length = stream.read(&mut bytes).await.ok().filter(|length| *length > 0)?;
+    buffer.extend_from_slice(bytes.get(..length)?);
+    Some(())
+}
+
+async fn write(stream: &mut Stream, bytes: &[u8]) -> Option<()> {
+    stream.write_all(bytes).await.ok()?;
+    stream.flush().await.ok()
+}
+
+/// Says why not, and closes.
+async fn refuse(place: &Place, mut stream: Stream, status: u16) -> Option<Upgraded> {
+    let mut response = Response::refusal(status).for_any_origin();
+    if status == 426 {
+        response = response.with("Upgrade", "websocket").with("Sec-WebSocket-Version", "13");
+    }
+    if status == 405 {
+        response = response.with("Allow", "GET, HEAD, POST, OPTIONS");
+    }
+    let bytes = response.to_bytes(place.meeting.clock().unix_seconds(), false, true);
+    within(READ_WITHIN, write(&mut stream, &bytes)).await?;
+    linger(stream).await;
+    None
+}
+
+/// Closes our side, and reads what is still under way: a reset would take our answer along.
+async fn linger(mut stream: Stream) {
+    let rest = async {
+        stream.close().await.ok()?;
+        let mut bytes = [0; 2048];
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            let length = stream.read(&mut bytes).await.ok().filter(|length| *length > 0)?;
+            left = left.saturating_sub(length);
+        }
+        Some(())
+    };
+    within(LINGER, rest).await;
+}

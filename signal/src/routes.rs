@@ -1,0 +1,356 @@
+//! What every request is answered with; what is known about the network stays at the door.
+//!
+//! ```text
+//! {path}                                        the app, or a few words of JSON
+//! {path}healthz  {path}ice  {path}FILE
+//! {path}{key}/id                                a fresh id
+//! {path}{key}/{id}/{token}/room/id              the caller's room
+//! {path}{key}/{id}/{token}/room/{room}/join     POST; also leave, and GET members, devices
+//! {path}{key}/{id}/{token}/offer                POST; also answer, candidate, leave
+//! ```
+
+use crate::clock;
+use crate::config::Config;
+use crate::files::Files;
+use crate::head::{Head, Method, decode};
+use crate::meeting::Meeting;
+use crate::response::{Response, preflight};
+use serde::Serialize;
+use signal_proto::network::{Grouping, Network, Site, client_address};
+use signal_proto::peer_id::{PeerId, Token};
+use signal_proto::realm::{Conn, Denied, Knock, Refusal};
+use signal_proto::room::{About, Member, RoomId};
+use signal_proto::{base64, hmac, json};
+use std::cell::RefCell;
+use std::net::IpAddr;
+
+/// How long a TURN password lasts, in seconds.
+const TURN_SECONDS: u64 = 8 * 60 * 60;
+
+/// The largest body of a request about rooms, in bytes.
+const ROOM_BODY_MAX: usize = 4096;
+
+/// The largest answer that is written from what clients said, in bytes: 64 members, each an id
+/// and a name of 64 bytes, escaped.
+const ANSWER_MAX: usize = 32 * 1024;
+
+/// Everything that answers are made of.
+#[derive(Debug)]
+pub struct Place {
+    /// The command line.
+    pub config: Config,
+    /// The web app.
+    pub files: Files,
+    /// Who is connected.
+    pub meeting: Meeting,
+    /// How clients are sorted into networks.
+    pub grouping: RefCell<Grouping>,
+    /// Where STUN is answered.
+    pub stun_port: Option<u16>,
+    /// What TURN passwords are made from.
+    pub turn_secret: Option<Vec<u8>>,
+}
+
+#[derive(Serialize)]
+struct Introduction<'a> {
+    name: &'a str,
+    description: &'a str,
+    website: &'a str,
+}
+
+#[derive(Serialize)]
+struct Ice<'a> {
+    #[serde(rename = "iceServers")]
+    servers: &'a [IceServer<'a>],
+}
+
+#[derive(Serialize)]
+struct IceServer<'a> {
+    urls: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credential: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Room<'a> {
+    #[serde(rename = "roomId")]
+    id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Joined<'a> {
+    #[serde(rename = "clientsIds")]
+    ids: &'a [&'a str],
+}
+
+#[derive(Serialize)]
+struct Left {
+    #[serde(rename = "wasInRoom")]
+    was_in: bool,
+}
+
+#[derive(Serialize)]
+struct Device<'a> {
+    id: &'a str,
+    name: &'a str,
+}
+
+impl Place {
+    /// The address that a request is taken to come from.
+    pub fn client(&self, head: &Head, peer: IpAddr) -> IpAddr {
+        client_address(peer, head.headers("x-forwarded-for"), &self.config.trusted)
+    }
+
+    /// The largest body that a request may have, in bytes.
+    pub fn body_max(&self, head: &Head) -> usize {
+        match (head.method, head.path.contains("/room/")) {
+            (Method::Post, true) => ROOM_BODY_MAX,
+            (Method::Post, false) => crate::head::BODY_MAX,
+            _ => 0,
+        }
+    }
+
+    /// Whether the request is for the WebSocket.
+    pub fn is_socket(&self, head: &Head) -> bool {
+        head.path.strip_prefix(&self.config.path) == Some("peerjs")
+    }
+
+    /// Who wants in, as the WebSocket's URL has it.
+    pub fn knock(&self, head: &Head, client: IpAddr) -> Result<Knock, Refusal> {
+        let parameter = |name| head.parameter(name).ok_or(Refusal::Missing);
+        let (id, token, key) = (parameter("id")?, parameter("token")?, parameter("key")?);
+        if key != self.config.key {
+            return Err(Refusal::BadKey);
+        }
+        Ok(Knock {
+            id: PeerId::parse(&id).ok_or(Refusal::BadId)?,
+            token: Token::parse(&token).ok_or(Refusal::BadToken)?,
+            has_version: head.parameter("version").is_some(),
+            site: Site::of(client),
+            network: self.network(client),
+        })
+    }
+
+    /// Answers a request that is not for the WebSocket.
+    pub fn answer(&self, head: &Head, body: &[u8], client: IpAddr) -> Response {
+        let Some(below) = head.path.strip_prefix(&self.config.path) else {
+            let is_bare = format!("{}/", head.path) == self.config.path;
+            return match (head.method, is_bare) {
+                (Method::Options, _) => preflight(head),
+                (_, true) => Response::empty(308).with("Location", self.config.path.clone()),
+                _ => Response::refusal(404).for_any_origin(),
+            };
+        };
+        let segments: Vec<&str> = below.split('/').collect();
+        match (head.method, segments.as_slice()) {
+            (Method::Options, _) => preflight(head),
+            (Method::Get | Method::Head, [""]) => self.root(head),
+            (Method::Get | Method::Head, ["healthz"]) => Response::text(200, "OK"),
+            (Method::Get | Method::Head, ["ice"]) => self.ice(head).for_any_origin(),
+            (Method::Get, [_, "id"]) => fresh_id().for_any_origin(),
+            (Method::Get, [_, "peers"]) => Response::refusal(401).for_any_origin(),
+            (method, [key, id, token, rest @ ..]) if !rest.is_empty() => {
+                let from = self.network(client);
+                let answer = self.caller(key, id, token).and_then(|conn| match (method, rest) {
+                    (Method::Get, ["room", "id"]) => Ok(self.room_id(&from)),
+                    (_, ["room", room, action]) => {
+                        self.room(method, conn, room, action, from, body)
+                    }
+                    (Method::Post, ["offer" | "answer" | "candidate" | "leave"]) => {
+                        self.relay(conn, body)
+                    }
+                    _ => Ok(Response::refusal(404)),
+                });
+                answer.unwrap_or_else(|refusal| refusal).for_any_origin()
+            }
+            (Method::Get | Method::Head, _) => {
+                let file = self.files.answer(below, head);
+                file.unwrap_or_else(|| Response::refusal(404).for_any_origin())
+            }
+            (Method::Post, _) => Response::refusal(404).for_any_origin(),
+        }
+    }
+
+    /// How clients are sorted, applied to one.
+    fn network(&self, client: IpAddr) -> Network {
+        self.grouping.borrow().network(client)
+    }
+
+    fn root(&self, head: &Head) -> Response {
+        let wants_page = head.headers("accept").any(|accept| accept.contains("text/html"));
+        let page = if wants_page { self.files.index(head) } else { None };
+        page.unwrap_or_else(|| {
+            json(&Introduction {
+                name: "Nightjar signal",
+                description: "A meeting place for PeerJS clients, with rooms.",
+                website: "https://peerjs.com/",
+            })
+            .for_any_origin()
+            .with("Vary", "Accept")
+        })
+    }
+
+    fn ice(&self, head: &Head) -> Response {
+        let stun = self.stun_port.filter(|_| !head.host.is_empty());
+        let stun = stun.map(|port| format!("stun:{}:{port}", head.host));
+        let turn =
+            self.config.turn.as_ref().zip(self.turn_secret.as_ref()).map(|(turn, secret)| {
+                let until = self.meeting.clock().unix_seconds() + TURN_SECONDS;
+                let username = format!("{until}:nightjar");
+                let password = base64::encode(&hmac::sha1(secret, username.as_bytes()));
+                (turn.url.as_str(), username, password)
+            });
+        let mut servers = Vec::new();
+        if let Some(urls) = &stun {
+            servers.push(IceServer { urls, username: None, credential: None });
+        }
+        if let Some((urls, username, password)) = &turn {
+            servers.push(IceServer { urls, username: Some(username), credential: Some(password) });
+        }
+        json(&Ice { servers: &servers })
+    }
+
+    /// The connection of who calls, or why it is none.
+    fn caller(&self, key: &str, id: &str, token: &str) -> Result<Conn, Response> {
+        if key != self.config.key {
+            return Err(Response::text(401, "Invalid key provided"));
+        }
+        let id = decode(id).and_then(|id| PeerId::parse(&id));
+        let token = decode(token).and_then(|token| Token::parse(&token));
+        let id = id.ok_or_else(|| Response::refusal(401))?;
+        let token = token.ok_or_else(|| Response::text(401, "Invalid token provided"))?;
+        self.meeting.with_realm(|realm, _| realm.authenticate(&id, &token)).map_err(deny)
+    }
+
+    fn room_id(&self, from: &Network) -> Response {
+        let id = self.meeting.with_realm(|realm, _| realm.room_id(from)).to_string();
+        json(&Room { id: &id })
+    }
+
+    fn room(
+        &self,
+        method: Method,
+        conn: Conn,
+        room: &str,
+        action: &str,
+        from: Network,
+        body: &[u8],
+    ) -> Result<Response, Response> {
+        let room = RoomId::parse(room).ok_or_else(|| deny(Denied::Foreign))?;
+        self.meeting.with_realm(|realm, _| match (method, action) {
+            (Method::Post, "join") => {
+                let about = parse_about(body).ok_or_else(|| Response::refusal(400))?;
+                let members = realm.join(conn, &room, from, about).map_err(deny)?;
+                Ok(json(&Joined { ids: &ids(members) }))
+            }
+            (Method::Post, "leave") => {
+                let was_in = realm.leave(conn, &room, from).map_err(deny)?;
+                Ok(json(&Left { was_in }))
+            }
+            (Method::Get, "members") => {
+                let members = realm.members(conn, &room, from).map_err(deny)?;
+                Ok(json(&ids(members).as_slice()))
+            }
+            (Method::Get, "devices") => {
+                let members = realm.members(conn, &room, from).map_err(deny)?;
+                let edges = members.iter().filter(|member| member.about.is_edge);
+                let devices: Vec<_> = edges.map(device).collect();
+                Ok(json(&devices.as_slice()))
+            }
+            _ => Ok(Response::refusal(404)),
+        })
+    }
+
+    /// A message by POST instead of by WebSocket.
+    fn relay(&self, conn: Conn, body: &[u8]) -> Result<Response, Response> {
+        let text = std::str::from_utf8(body).ok().filter(|text| json::check(text).is_ok());
+        let text = text.ok_or_else(|| Response::refusal(400))?;
+        self.meeting.with_realm(|realm, now_ms| {
+            if realm.handle_frame(now_ms, conn) {
+                realm.handle_message(now_ms, conn, text);
+            }
+        });
+        Ok(Response::text(200, "OK"))
+    }
+}
+
+fn fresh_id() -> Response {
+    let uuid = uuid::Builder::from_random_bytes(clock::entropy()).into_uuid();
+    Response::new(200, "text/html; charset=utf-8", uuid.to_string().into_bytes())
+        .with("Cache-Control", "no-store")
+}
+
+fn ids(members: &[Member]) -> Vec<&str> {
+    members.iter().map(|member| member.id.as_str()).collect()
+}
+
+/// A device without a name goes by its id.
+fn device(member: &Member) -> Device<'_> {
+    let id = member.id.as_str();
+    Device { id, name: if member.about.name.is_empty() { id } else { &member.about.name } }
+}
+
+/// What a join's body says: `{"role":"edge","name":"Front door"}`, or nothing. `None` where it
+/// is no JSON.
+fn parse_about(body: &[u8]) -> Option<Option<About>> {
+    let text = std::str::from_utf8(body).ok()?;
+    if text.trim().is_empty() {
+        return Some(None);
+    }
+    json::check(text).ok()?;
+    let word = |name| json::member(text, name).and_then(json::string).unwrap_or_default();
+    let (role, name) = (word("role"), word("name"));
+    let says_something = !(role.is_empty() && name.is_empty());
+    Some(says_something.then(|| About::new(role == "edge", &name)))
+}
+
+fn deny(denied: Denied) -> Response {
+    match denied {
+        Denied::Unknown => Response::refusal(401),
+        Denied::BadToken => Response::text(401, "Invalid token provided"),
+        Denied::Foreign => Response::refusal(403),
+    }
+}
+
+/// `value` as JSON that nobody keeps.
+fn json<T: Serialize + ?Sized>(value: &T) -> Response {
+    let mut bytes = vec![0; ANSWER_MAX];
+    match serde_json_core::to_slice(value, &mut bytes) {
+        Ok(length) => {
+            bytes.truncate(length);
+            Response::json(bytes).with("Cache-Control", "no-store")
+        }
+        Err(_) => Response::refusal(500),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_join_says_who_joins_or_nothing() {
+        assert_eq!(parse_about(b""), Some(None));
+        assert_eq!(parse_about(b" {} "), Some(None));
+        assert_eq!(parse_about(b"null"), Some(None));
+        assert_eq!(parse_about(b"{\"role\":7}"), Some(None));
+        let edge = About { is_edge: true, name: "D\u{f6}r \u{1f600}".into() };
+        let body = b"{\"name\":\"D\\u00f6r \\ud83d\\ude00\",\"role\":\"edge\",\"x\":[1]}";
+        assert_eq!(parse_about(body), Some(Some(edge)));
+        for wrong in [&b"x"[..], b"{", b"\xff", &[b'['; 4000]] {
+            assert_eq!(parse_about(wrong), None);
+        }
+    }
+
+    #[test]
+    fn names_are_escaped_on_their_way_out() {
+        let devices = [Device { id: "a", name: "\"q\" \\ \u{fc}\u{1f600}" }];
+        let body = json(&devices[..]).body;
+        let text = std::str::from_utf8(&body).unwrap();
+        assert_eq!(json::check(text), Ok(()));
+        let name = json::member(json::elements(text).next().unwrap(), "name").unwrap();
+        assert_eq!(json::string(name).unwrap(), "\"q\" \\ \u{fc}\u{1f600}");
+    }
+}
