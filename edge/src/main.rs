@@ -71,14 +71,15 @@ fn run(config: Config) -> Result<(), String> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut threads = Vec::new();
     threads.push(http::serve(listener, Arc::clone(&house), Arc::clone(&stop)));
-    threads.push(net::spawn(net::Setup {
+    let net = net::spawn(net::Setup {
         house: Arc::clone(&house),
         config: Arc::clone(&config),
         clock,
         identity,
         notices,
         stop: Arc::clone(&stop),
-    }));
+    });
+    threads.push(net.map_err(|error| error.to_string())?);
     for (name, spec) in cameras {
         threads.push(eye::spawn(eye::Setup {
             name,

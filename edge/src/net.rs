@@ -143,7 +143,7 @@ fn run(setup: Setup, dialer: Option<Dialer>) {
 /// Reads the device's name as it is now.
 fn namer(house: &Arc<House>) -> Arc<dyn Fn() -> String + Send + Sync> {
     let house = Arc::clone(house);
-    Arc::new(move || house.config.name.clone().unwrap_or_else(|| "Nightjar".to_owned()))
+    Arc::new(move || house.name())
 }
 
 /// Rings when our own addresses have changed: what was connected through them is gone.
