@@ -219,6 +219,7 @@ impl Hub {
                 Wake::Notice(notice) => {
                     if next_number.is_some_and(|expected| expected != notice.number) {
                         self.tell_all(&Note::Missed);
+                        self.look_for_revoked().await;
                     }
                     next_number = Some(notice.number + 1);
                     self.tell(notice.what).await;
@@ -388,6 +389,18 @@ impl Hub {
                     Some(json) => self.tell_all(&Note::Push(json.into())),
                     None => self.tell_all(&Note::Missed),
                 }
+            }
+        }
+    }
+
+    /// Notices were lost, maybe of a revocation: ends the sessions of phones that are no more.
+    async fn look_for_revoked(&self) {
+        let house = Arc::clone(&self.house);
+        let paired = smol::unblock(move || house.store.clients()).await;
+        for handle in self.sessions.borrow().values() {
+            let client = handle.client();
+            if let Some(id) = client.filter(|id| paired.iter().all(|paired| paired.id != *id)) {
+                handle.tell(Note::Revoked(id));
             }
         }
     }
