@@ -16,6 +16,7 @@ export class Favourites extends EventTarget {
   /** Reads what is kept. */
   async load() {
     for (const favourite of await this.#store.favourites()) this.#byKey.set(keyOf(favourite.device, favourite.id), favourite);
+    this.#changed();
   }
 
   /** Newest first. */

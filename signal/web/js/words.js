@@ -79,7 +79,7 @@ export function clock(ms) {
 
 /** The whole moment, for those who want it exact. */
 export function moment(ms) {
-  return new Date(ms).toLocaleString(undefined, { dateStyle: 'full', timeStyle: 'medium' });
+  return new Date(ms).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 }
 
 /** A day's heading: `Today`, `Yesterday`, `Tuesday`, `Tuesday 3 March`, with the year when it is another. */

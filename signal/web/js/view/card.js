@@ -18,6 +18,7 @@ class Card {
   #title = h('span', { class: 'title' });
   #ago = h('span');
   #time = h('time', { class: 'when' });
+  #aside = h('span', { class: 'unseen-text' });
   #star;
   #watched = false;
 
@@ -39,7 +40,7 @@ class Card {
         'span',
         { class: 'card-text' },
         h('span', { class: `badge ${kind}` }, icon(kind)),
-        h('span', { class: 'card-words' }, this.#title, this.#time, where.map((word) => h('span', { class: 'where' }, word))),
+        h('span', { class: 'card-words' }, this.#title, this.#time, where.map((word) => h('span', { class: 'where' }, word)), this.#aside),
       ),
     );
     this.element = h(
@@ -67,12 +68,7 @@ class Card {
     this.#picture.mark(event.box);
     this.element.classList.toggle('open', open);
     this.element.classList.toggle('unseen', !event.reviewed);
-    this.element.querySelector('.card-link').setAttribute('aria-label', this.#sentence());
-  }
-
-  #sentence() {
-    const unseen = this.#event.reviewed ? '' : ', not yet seen';
-    return `${title(this.#event)}, ${clock(this.#event.started_ms)}, ${this.#event.camera}${unseen}`;
+    say(this.#aside, event.reviewed ? '' : 'Not yet seen');
   }
 
   /** Tells time as of `now`. */

@@ -1,5 +1,5 @@
 // One event, large: its picture, its facts, star, save, delete; the next and the previous by button, key and swipe.
-import { ago, clock, day, family, labelWord, moment, title } from '../words.js';
+import { ago, clock, day, dayKey, family, labelWord, moment, title } from '../words.js';
 import { h, say } from './dom.js';
 import { icon } from './icons.js';
 import { picture } from './picture.js';
@@ -148,7 +148,7 @@ export class EventView {
       ['Camera', event.camera],
       deviceName ? ['Box', deviceName] : null,
       ['Began', moment(event.started_ms)],
-      ['Ended', event.ended_ms === null ? 'Still going on' : moment(event.ended_ms)],
+      ['Ended', event.ended_ms === null ? 'Still going on' : ended(event)],
     ].filter(Boolean);
     this.#facts.replaceChildren(...facts.map(([term, value]) => h('div', {}, h('dt', {}, term), h('dd', {}, value))));
   }
@@ -205,6 +205,11 @@ export class EventView {
     h('a', { href: url, download: file.name }).click();
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
   }
+}
+
+/** The end's time of day, with the day where it is another. */
+function ended({ started_ms, ended_ms }) {
+  return dayKey(started_ms) === dayKey(ended_ms) ? clock(ended_ms) : moment(ended_ms);
 }
 
 function canShare() {

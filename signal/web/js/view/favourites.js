@@ -16,7 +16,7 @@ export class FavouritesView {
       starred: () => true,
       onstar,
     });
-    this.element = h('section', { class: 'view', 'aria-label': 'Favourites', test: 'favourites' }, this.#empty, this.#list.element);
+    this.element = h('section', { class: 'view', 'aria-label': 'Favourites', test: 'favourites' }, h('h1', { class: 'unseen-text' }, 'Favourites'), this.#empty, this.#list.element);
     app.favourites.addEventListener('change', () => this.#render());
     this.#render();
   }

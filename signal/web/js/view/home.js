@@ -39,15 +39,13 @@ export class HomeView {
       h('button', { type: 'button', class: 'button', onclick: () => this.#edit(false) }, 'Cancel'),
     );
     this.#head = h('div', { class: 'home-head' }, h('div', { class: 'row' }, this.#name, this.#rename), this.#form);
+    const box = h('section', { class: 'panel', 'aria-label': 'The box' }, h('h2', {}, icon('disk'), 'The box'), this.#facts);
     this.element = h(
       'section',
       { class: 'view home', 'aria-label': 'Home' },
       this.#head,
-      this.#cameras.element,
-      h('section', { class: 'panel', 'aria-label': 'The box' }, h('h2', {}, icon('disk'), 'The box'), this.#facts),
-      this.#phones.element,
-      this.#devices.element,
-      about(),
+      h('div', { class: 'column' }, this.#cameras.element, box),
+      h('div', { class: 'column' }, this.#phones.element, this.#devices.element, about()),
     );
     app.addEventListener('device', () => this.#render());
     app.addEventListener('state', () => this.#render());
@@ -79,7 +77,6 @@ export class HomeView {
 
   #render() {
     const { device, feed } = this.#app;
-    this.element.classList.toggle('no-device', !device);
     if (!device) return;
     const { status, connected } = device;
     say(this.#name, device.name);

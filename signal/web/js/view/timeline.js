@@ -41,7 +41,7 @@ export class TimelineView {
       CHOICES.map(({ id, word }) => this.#chip(id, word)),
     );
     this.#fresh = h('button', { type: 'button', class: 'fresh', hidden: true, test: 'new-events', onclick: () => this.#up() });
-    this.element = h('section', { class: 'view timeline', 'aria-label': 'Timeline' }, this.#chips, this.#fresh, this.#empty, this.#list.element, this.#foot);
+    this.element = h('section', { class: 'view timeline', 'aria-label': 'Timeline' }, h('h1', { class: 'unseen-text' }, 'Timeline'), this.#chips, this.#fresh, this.#empty, this.#list.element, this.#foot);
     this.#watchEnd();
     app.addEventListener('device', () => this.#device());
     app.favourites.addEventListener('change', () => this.#render());
