@@ -7,6 +7,8 @@ use std::io::Read;
 
 /// The longest answer that is read.
 const STATUS_BYTES: u64 = 64 * 1024;
+/// The most phones that are counted.
+const PHONES: usize = 256;
 
 /// The part of `GET /api/v1/status` that is shown.
 #[derive(Debug, Deserialize)]
@@ -30,6 +32,10 @@ struct Store {
     events: u64,
 }
 
+/// A paired phone; how many there are is all that is shown.
+#[derive(Debug, Deserialize)]
+struct Phone {}
+
 /// Asks one edge.
 #[derive(Debug)]
 pub(crate) struct Asker {
@@ -46,7 +52,7 @@ impl Asker {
     /// The line of now; `lively` adds what changes all the time. `None` while the edge does
     /// not answer.
     pub(crate) fn line(&self, lively: bool) -> Option<String> {
-        words(&self.get("/status")?, lively)
+        words(&self.get("/status")?, &self.get("/clients")?, lively)
     }
 
     fn get(&self, path: &str) -> Option<Vec<u8>> {
@@ -57,8 +63,9 @@ impl Asker {
     }
 }
 
-fn words(json: &[u8], lively: bool) -> Option<String> {
-    let (status, _) = serde_json_core::from_slice::<Status<'_>>(json).ok()?;
+fn words(status: &[u8], phones: &[u8], lively: bool) -> Option<String> {
+    let (status, _) = serde_json_core::from_slice::<Status<'_>>(status).ok()?;
+    let (phones, _) = serde_json_core::from_slice::<heapless::Vec<Phone, PHONES>>(phones).ok()?;
     let mut line = String::new();
     for camera in &status.cameras {
         let _ = write!(line, "{} ({}) {}", camera.name, camera.kind, camera.state);
@@ -70,7 +77,8 @@ fn words(json: &[u8], lively: bool) -> Option<String> {
     if status.cameras.is_empty() {
         line += "no camera; ";
     }
-    let _ = write!(line, "{}; {}", count(status.store.events, "event"), phones(status.sessions));
+    let events = count(status.store.events, "event");
+    let _ = write!(line, "{events}; {}", phones_line(phones.len() as u64, status.sessions));
     Some(line)
 }
 
@@ -79,10 +87,11 @@ fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{plural}")
 }
 
-fn phones(sessions: u32) -> String {
-    match sessions {
-        0 => "no phone connected".into(),
-        number => format!("{} connected", count(number.into(), "phone")),
+fn phones_line(paired: u64, connected: u32) -> String {
+    match (paired, connected) {
+        (0, 0) => "no phone paired yet".into(),
+        (paired, 0) => format!("{} paired", count(paired, "phone")),
+        (paired, connected) => format!("{} paired, {connected} connected", count(paired, "phone")),
     }
 }
 
@@ -95,21 +104,28 @@ mod tests {
         "height":480,"fps":9.96,"last_frame_ms":1}],"store":{"events":1,"bytes":9,
         "oldest_ms":null,"quarantined":0},"sessions":0,"rss_bytes":1,"model":null}"#;
 
+    const PAIRED: &str =
+        r#"[{"id":7,"name":"Phone \u00e4","last_ms":null},{"id":8,"name":"Other"}]"#;
+
+    fn line(status: &str, phones: &str, lively: bool) -> Option<String> {
+        words(status.as_bytes(), phones.as_bytes(), lively)
+    }
+
     #[test]
     fn a_status_becomes_one_line() {
-        let line = words(STATUS.as_bytes(), true);
-        assert_eq!(
-            line.as_deref(),
-            Some("camera (demo) running, 10.0 fps; 1 event; no phone connected")
-        );
-        let calm = words(STATUS.as_bytes(), false);
-        assert_eq!(calm.as_deref(), Some("camera (demo) running; 1 event; no phone connected"));
+        let lively = line(STATUS, "[]", true);
+        let want = "camera (demo) running, 10.0 fps; 1 event; no phone paired yet";
+        assert_eq!(lively.as_deref(), Some(want));
+        let calm = line(STATUS, PAIRED, false);
+        assert_eq!(calm.as_deref(), Some("camera (demo) running; 1 event; 2 phones paired"));
     }
 
     #[test]
     fn no_camera_is_said_and_noise_is_nothing() {
-        let line = words(br#"{"cameras":[],"store":{"events":0},"sessions":2}"#, true);
-        assert_eq!(line.as_deref(), Some("no camera; 0 events; 2 phones connected"));
-        assert_eq!(words(b"not json", true), None);
+        let bare = r#"{"cameras":[],"store":{"events":0},"sessions":1}"#;
+        let want = "no camera; 0 events; 2 phones paired, 1 connected";
+        assert_eq!(line(bare, PAIRED, true).as_deref(), Some(want));
+        assert_eq!(line("not json", "[]", true), None);
+        assert_eq!(line(bare, "{}", true), None);
     }
 }
