@@ -12,7 +12,7 @@ const FILES = [
   'js/app.js', 'js/device.js', 'js/favourites.js', 'js/feed.js', 'js/link/error.js', 'js/link/requester.js',
   'js/link/rtc.js', 'js/link/signaling.js', 'js/link/wire.js', 'js/main.js', 'js/pictures.js', 'js/store.js',
   'js/timeline.js', 'js/view/cameras.js', 'js/view/card.js', 'js/view/devices.js', 'js/view/dialog.js',
-  'js/view/dom.js', 'js/view/event.js', 'js/view/favourites.js', 'js/view/home.js', 'js/view/icons.js',
+  'js/view/dom.js', 'js/view/event.js', 'js/view/favourites.js', 'js/view/home.js', 'js/view/icons.js', 'js/view/install.js',
   'js/view/list.js', 'js/view/live.js', 'js/view/notices.js', 'js/view/pair.js', 'js/view/phones.js',
   'js/view/picture.js', 'js/view/shell.js', 'js/view/timeline.js', 'js/words.js',
 ];

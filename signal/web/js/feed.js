@@ -33,6 +33,8 @@ export class Feed extends EventTarget {
     const { signal } = this.#abort;
     device.addEventListener('state', () => this.#state(), { signal });
     device.addEventListener('push', ({ detail }) => this.#take(detail), { signal });
+    document.addEventListener('visibilitychange', () => document.hidden && this.#saveNow(), { signal });
+    addEventListener('pagehide', () => this.#saveNow(), { signal });
   }
 
   /** Shows the saved copy. */
@@ -48,7 +50,7 @@ export class Feed extends EventTarget {
   /** Lets the device go. */
   stop() {
     this.#abort.abort();
-    clearTimeout(this.#saveTimer);
+    this.#saveNow();
   }
 
   get #all() {
@@ -179,13 +181,14 @@ export class Feed extends EventTarget {
     this.synced_ms = Date.now();
     this.#changed(arrived);
     if (this.#saveTimer) return;
-    this.#saveTimer = setTimeout(() => {
-      this.#saveTimer = 0;
-      this.#save();
-    }, SAVE_EVERY_MS);
+    this.#saveTimer = setTimeout(() => this.#saveNow(), SAVE_EVERY_MS);
   }
 
-  #save() {
+  /** Saves what changed since the last time, if anything did. */
+  #saveNow() {
+    if (!this.#saveTimer) return;
+    clearTimeout(this.#saveTimer);
+    this.#saveTimer = 0;
     this.#store.saveEvents(this.#device.id, this.#all.events).catch(() => {});
     this.#store.setMeta(`synced/${this.#device.id}`, this.synced_ms).catch(() => {});
   }

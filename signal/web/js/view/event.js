@@ -55,7 +55,7 @@ export class EventView {
       newer: round('back', 'Newer event', 'event-newer', () => this.#step('newer')),
       older: round('forward', 'Older event', 'event-older', () => this.#step('older')),
       star: wide('star', 'Star', 'event-star', () => this.#actions.star(this.#item)),
-      share: wide(canShare() ? 'share' : 'save', canShare() ? 'Share' : 'Save picture', 'event-share', () => this.#share()),
+      share: wide(canShare() ? 'share' : 'save', canShare() ? 'Share' : 'Save', 'event-share', () => this.#share()),
       bin: wide('bin', 'Delete', 'event-delete', () => this.#actions.remove(this.#item)),
     };
   }
@@ -124,7 +124,8 @@ export class EventView {
     const now = Date.now();
     const kind = family(event);
     say(this.#heading, title(event));
-    say(this.#when, `${day(event.started_ms, now)}, ${clock(event.started_ms)} · ${ago(event.started_ms, now)}`);
+    const today = dayKey(event.started_ms) === dayKey(now) ? ` · ${ago(event.started_ms, now)}` : '';
+    say(this.#when, `${day(event.started_ms, now)}, ${clock(event.started_ms)}${today}`);
     this.#badge.className = `badge large ${kind}`;
     this.#badge.replaceChildren(icon(kind));
     const starred = this.#app.favourites.has(device, event.id) || event.favourite;

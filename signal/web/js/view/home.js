@@ -4,6 +4,7 @@ import { Cameras } from './cameras.js';
 import { Devices } from './devices.js';
 import { h, say } from './dom.js';
 import { icon } from './icons.js';
+import { install } from './install.js';
 import { Phones } from './phones.js';
 
 /** The status is read anew so often while somebody looks, ms. */
@@ -45,7 +46,7 @@ export class HomeView {
       { class: 'view home', 'aria-label': 'Home' },
       this.#head,
       h('div', { class: 'column' }, this.#cameras.element, box),
-      h('div', { class: 'column' }, this.#phones.element, this.#devices.element, about()),
+      h('div', { class: 'column' }, this.#phones.element, this.#devices.element, install(), about()),
     );
     app.addEventListener('device', () => this.#render());
     app.addEventListener('state', () => this.#render());

@@ -33,6 +33,7 @@ export class PairView {
       h('img', { class: 'hero', src: 'icons/hero.svg', alt: '', width: '640', height: '320' }),
       h('h1', {}, 'Find your box'),
       h('p', { class: 'lead' }, 'Nightjar boxes on this network show up here. Pictures travel straight from the box to this phone, never through a cloud.'),
+      homeScreenHint(),
       this.#status,
       this.#list,
       this.#step,
@@ -178,4 +179,11 @@ export class PairView {
     const again = h('button', { type: 'button', class: 'button primary', onclick: () => this.#pair(device) }, 'Try again');
     this.#step.replaceChildren(h('div', { class: 'panel bad', role: 'alert', test: 'pair-error' }, h('h2', {}, 'That did not work'), h('p', {}, error.message), h('div', { class: 'row end' }, again)));
   }
+}
+
+/** An app on an iPhone's Home Screen has a memory of its own: what Safari paired, it would not know. */
+function homeScreenHint() {
+  if (navigator.standalone !== false) return null;
+  const steps = 'Tap Share, then Add to Home Screen, and pair in the app that appears there: it has a memory of its own.';
+  return h('div', { class: 'panel calm' }, h('h2', {}, icon('phone'), 'To keep Nightjar on this phone'), h('p', {}, steps));
 }

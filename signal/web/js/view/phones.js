@@ -44,8 +44,7 @@ export class Phones {
 
   async #read() {
     try {
-      const answer = await this.#app.device.json('/api/v1/clients');
-      this.#known = answer.clients ?? answer;
+      this.#known = await this.#app.device.json('/api/v1/clients');
       arrange(this.#list, this.#known.map((client) => this.#row(client)));
     } catch {
       this.#list.replaceChildren(h('li', { class: 'detail' }, 'The list could not be read.'));
@@ -53,18 +52,17 @@ export class Phones {
   }
 
   #row(client) {
-    const self = client.self === true || client.current === true;
     const used = client.last_used_ms ? `Last seen ${ago(client.last_used_ms, Date.now())}` : 'Not seen yet';
     return h(
       'li',
       { class: 'row-item', test: 'phone', 'data-id': client.id },
-      h('span', { class: 'row-words' }, h('strong', {}, client.name || 'Phone'), h('span', {}, self ? 'This phone' : used)),
-      h('button', { type: 'button', class: 'button quiet', test: 'revoke', 'aria-label': `Remove ${client.name}`, onclick: () => this.#revoke(client, self) }, 'Remove'),
+      h('span', { class: 'row-words' }, h('strong', {}, client.name || 'Phone'), h('span', {}, client.this ? 'This phone' : used)),
+      h('button', { type: 'button', class: 'button quiet', test: 'revoke', 'aria-label': `Remove ${client.name}`, onclick: () => this.#revoke(client) }, 'Remove'),
     );
   }
 
-  async #revoke(client, self) {
-    const text = self
+  async #revoke(client) {
+    const text = client.this
       ? 'This very phone loses its access at once. What it has saved stays on it.'
       : 'It loses its access at once. What it has saved stays on it.';
     if (!(await ask({ title: `Remove ${client.name || 'this phone'}?`, text, yes: 'Remove', danger: true }))) return;
