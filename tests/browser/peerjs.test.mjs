@@ -95,3 +95,35 @@ for (const [version, ordered] of CLIENTS) {
     assert.equal(await signal.stop(), 0);
   });
 }
+
+/** Runs in a page: registers, echoes what comes, and tells its id. */
+async function echo({ host, port, token }) {
+  const { register } = await import('/peerfetch.mjs');
+  const { peer, id } = await register(window.Peer, { host, port, token });
+  peer.on('connection', (connection) => connection.on('data', (data) => connection.send(`${data}, too`)));
+  return id;
+}
+
+/** Runs in a page: calls somebody, raw as versions differ in their JSON, and resolves to what comes back. */
+async function call({ host, port, token, other }) {
+  const { register } = await import('/peerfetch.mjs');
+  const { peer } = await register(window.Peer, { host, port, token });
+  const connection = peer.connect(other, { serialization: 'raw' });
+  return new Promise((done, fail) => {
+    peer.on('error', (error) => fail(new Error(error.type)));
+    connection.on('open', () => connection.send('hello'));
+    connection.on('data', done);
+  });
+}
+
+for (const [caller, callee] of [['1.3.2', '1.5.5'], ['1.5.5', '1.4.7']]) {
+  test(`PeerJS ${caller} calls PeerJS ${callee} through our server`, { timeout: 60_000 }, async (t) => {
+    const signal = await startSignal(t);
+    const at = { host: '127.0.0.1', port: signal.port() };
+    const other = await (await pageWith(t, callee)).evaluate(echo, { ...at, token: 'callee' });
+    assert.match(other, /^[0-9a-f-]{36}$/, 'the server gives a UUID');
+    const page = await pageWith(t, caller);
+    assert.equal(await page.evaluate(call, { ...at, token: 'caller', other }), 'hello, too');
+    assert.equal(await signal.stop(), 0);
+  });
+}
