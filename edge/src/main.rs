@@ -24,7 +24,7 @@ const REFUSED: u8 = 2;
 fn main() -> ExitCode {
     let done = match Config::from_args(std::env::args_os().skip(1)) {
         Ok(Command::Run(config)) => run(config),
-        Ok(Command::PrintConfig(config)) => print(&config.json()),
+        Ok(Command::PrintConfig(config)) => print(&config.to_json()),
         Ok(Command::Help) => print(config::HELP),
         Ok(Command::Version) => print(concat!("nightjar-edge ", env!("CARGO_PKG_VERSION"))),
         Err(error) => Err(error.to_string()),
@@ -50,7 +50,7 @@ fn run(config: Config) -> Result<(), String> {
 
     let (bell, notices) = notice::bell();
     let bell = Arc::new(bell);
-    let limits = Limits { bytes: config.keep_bytes, days: config.keep_days };
+    let limits = Limits { keep_bytes: config.keep_bytes, keep_days: config.keep_days };
     let store = Store::open(&config.data_dir, limits, clock, Arc::clone(&bell))
         .map_err(words("--data-dir"))?;
     let identity = Identity::load_or_create(&config.data_dir).map_err(words("--data-dir"))?;
@@ -69,8 +69,6 @@ fn run(config: Config) -> Result<(), String> {
     });
 
     let stop = Arc::new(AtomicBool::new(false));
-    let mut threads =
-        http::serve(listener, &house, &stop).map_err(words("--http"))?;
     let net = net::spawn(net::Setup {
         house: Arc::clone(&house),
         config: Arc::clone(&config),
@@ -79,7 +77,8 @@ fn run(config: Config) -> Result<(), String> {
         notices,
         stop: Arc::clone(&stop),
     });
-    threads.push(net.map_err(|error| error.to_string())?);
+    let mut threads = vec![net.map_err(|error| error.to_string())?];
+    threads.push(http::serve(listener, Arc::clone(&house), Arc::clone(&stop)));
     for (name, spec) in cameras {
         threads.push(eye::spawn(eye::Setup {
             name,
