@@ -9,7 +9,7 @@
 //! some cells differ ........................ Moving    (where, and how much)
 //! otherwise ................................ Still     (nobody needs to look)
 //! ```
-//! What stays, is absorbed: a parked car is background about 15 seconds later. A change that
+//! What stays, is absorbed: a parked car is background about 5 seconds later. A change that
 //! is the same picture brighter or darker (a cloud, an exposure step) is no motion.
 
 use crate::geometry::BBox;
@@ -24,7 +24,9 @@ pub const CELLS: usize = COLS * ROWS;
 
 /// Differences up to this many grey levels are noise of the sensor and of JPEG.
 const NOISE: i32 = 12;
-/// The same after a change of light, whose fit is never exact.
+/// Differences from frame to frame up to this many grey levels are no change.
+const CHANGE: u8 = 6;
+/// The same as [`NOISE`] after a change of light, whose fit is never exact.
 const NOISE_RELIT: i32 = 24;
 /// Fewer moved cells than this are a fly.
 const LEAST_CELLS: usize = 6;
@@ -40,6 +42,14 @@ const LEAST_CHANGE: f32 = 3.0;
 const SETTLING: u8 = 2;
 /// How long a still cell takes to follow a change by 63 %.
 const ABSORB_MS: u64 = 4_000;
+/// The same for a cell that differs but has not changed for a second: something came to stay.
+const ABSORB_STAYING_MS: u64 = 2_000;
+/// That second, in the unit of [`Gate::calm`].
+const CALM: u8 = 62;
+/// That unit.
+const CALM_UNIT_MS: u64 = 16;
+/// The same for a cell that goes on changing.
+const ABSORB_MOVING_MS: u64 = 8_000;
 /// Moved cells within this many cells of one another are one thing.
 const REACH: usize = 2;
 
@@ -72,12 +82,14 @@ impl Sight {
     }
 }
 
-/// The state of the gate of one camera: about 25 KiB, so keep it in a box.
+/// The state of the gate of one camera: about 35 KiB, so keep it in a box.
 pub struct Gate {
     /// Mean luma of each cell in 1/256 grey levels.
     background: [u16; CELLS],
     /// The last frame, for what has just vanished looks like background at once.
     last: [u8; CELLS],
+    /// How long each cell has not changed, in units of 16 ms, up to 4 s.
+    calm: [u8; CELLS],
     marks: [Mark; CELLS],
     stack: [u16; CELLS],
     phase: Phase,
@@ -117,6 +129,7 @@ impl Gate {
         Self {
             background: [0; CELLS],
             last: [0; CELLS],
+            calm: [0; CELLS],
             marks: [Mark::Still; CELLS],
             stack: [0; CELLS],
             phase: Phase::Blank,
@@ -158,6 +171,7 @@ impl Gate {
             *cell = u16::from(*luma) << 8;
         }
         self.last = *grid;
+        self.calm = [0; CELLS];
         self.marks = [Mark::Moved; CELLS];
         self.phase = Phase::Settling(SETTLING);
         self.looked = now;
@@ -202,14 +216,24 @@ impl Gate {
         left
     }
 
-    /// Moves the background towards the frame: by time, not by frames, and at half the pace
-    /// where something moves.
+    /// Moves the background towards the frame, by time, not by frames.
     fn absorb(&mut self, now: Instant, grid: &[u8; CELLS]) {
         let step = now.since_ms(self.looked).max(1);
-        let shift = (ABSORB_MS / step).checked_ilog2().unwrap_or(0).min(7);
-        for ((behind, luma), mark) in self.background.iter_mut().zip(grid).zip(&self.marks) {
+        let shift = |ms: u64| (ms / step).checked_ilog2().unwrap_or(0).min(8);
+        let (still, staying, moving) =
+            (shift(ABSORB_MS), shift(ABSORB_STAYING_MS), shift(ABSORB_MOVING_MS));
+        let units = u8::try_from(step / CALM_UNIT_MS).unwrap_or(u8::MAX);
+        let frames = grid.iter().zip(&self.last).zip(&self.marks);
+        let cells = self.background.iter_mut().zip(&mut self.calm).zip(frames);
+        for ((behind, calm), ((luma, before), mark)) in cells {
             let gap = (i32::from(*luma) << 8) - i32::from(*behind);
-            let pace = if *mark == Mark::Still { shift } else { shift + 1 };
+            let changed = luma.abs_diff(*before) > CHANGE;
+            *calm = if changed { 0 } else { calm.saturating_add(units) };
+            let pace = match mark {
+                Mark::Still => still,
+                Mark::Moved | Mark::Counted if *calm >= CALM => staying,
+                Mark::Moved | Mark::Counted => moving,
+            };
             *behind = behind.saturating_add_signed(short(gap >> pace));
         }
         self.last = *grid;
