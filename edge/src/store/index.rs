@@ -1,7 +1,8 @@
 //! Where everything lies: a redb file that can be lost, because the log can tell it again.
 //!
-//! redb does not check its pages on reads, so every value here carries a CRC32C over its key
-//! and itself; and it may panic on a damaged file, so every call is isolated.
+//! redb checks its pages when it opens a file, and we have it do so every time: on a damaged one
+//! it may panic later, in places where nothing can be caught. It does not check them on reads,
+//! so every value here carries a CRC32C over its key and itself, and every call is isolated.
 
 use super::log::{Location, Log, Position, SEGMENT_HEADER_BYTES};
 use super::record::{Found, Record, Tag, Take, Walk, parse_event, write_event};
@@ -134,7 +135,9 @@ impl Index {
     /// Opens the index at `path`, or makes an empty one.
     pub(super) fn open(path: &Path) -> Result<Self> {
         isolated(|| {
-            let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
+            let mut builder = Database::builder();
+            builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+            let database = builder.create(path)?;
             let transaction = database.begin_write()?;
             transaction.open_table(EVENTS)?;
             transaction.open_table(OPEN)?;
