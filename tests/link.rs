@@ -1,0 +1,398 @@
+//! The link end to end: the shipped signaling server, the shipped edge, and a phone made of
+//! str0m that pairs, reads, is revoked, and meets both programs' restarts.
+
+use edge::clock::Clock;
+use edge::peer::gather;
+use edge_core::link::wire::{CHUNK_BYTES, Chunk, Kind};
+use harness::data::Scratch;
+use harness::program::Program;
+use harness::web;
+use signal_proto::json;
+use signal_proto::websocket::{self, Decoder, Message, Opcode, Role};
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::channel::{ChannelConfig, ChannelId};
+use str0m::config::DtlsVersion;
+use str0m::net::{Protocol, Receive};
+use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
+
+/// How long anything here may take before the test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A signaling server and a box that is registered there.
+struct Home {
+    signal: Option<Program>,
+    edge: Program,
+    _data: Scratch,
+}
+
+impl Home {
+    fn new(options: &[&str]) -> Self {
+        let signal = Program::start("nightjar-signal", &["--listen", "127.0.0.1:0", "--home"]);
+        let data = Scratch::new("link");
+        let url = format!("http://{}", signal.address("http"));
+        let folder = data.path().to_str().expect("a path in UTF-8");
+        let args = ["--data-dir", folder, "--http", "127.0.0.1:0", "--signal", &url];
+        let edge = Program::start("nightjar-edge", &[&args[..], options].concat());
+        Self { signal: Some(signal), edge, _data: data }
+    }
+
+    fn signal(&self) -> &str {
+        self.signal.as_ref().expect("it runs").address("http")
+    }
+
+    fn peer_id(&self) -> String {
+        let status = web::get(self.edge.address("http"), "/api/v1/status");
+        member(status.text(), "peer_id")
+    }
+
+    fn phone(&self, label: &str, ordered: bool) -> Phone {
+        Phone::connect(self.signal(), &self.peer_id(), label, ordered)
+    }
+}
+
+fn member(text: &str, name: &str) -> String {
+    json::check(text).expect("JSON");
+    let value = json::member(text, name).unwrap_or_else(|| panic!("no {name} in {text}"));
+    json::string(value).map_or_else(|| value.to_owned(), std::borrow::Cow::into_owned)
+}
+
+/// A phone: its socket to the signaling server, its `Rtc`, and what it has heard.
+struct Phone {
+    socket: TcpStream,
+    decoder: Decoder,
+    edge: String,
+    rtc: Rtc,
+    udp: UdpSocket,
+    pending: Option<SdpPendingOffer>,
+    channel: ChannelId,
+    clock: Clock,
+    is_open: bool,
+    is_closed: bool,
+    heard: VecDeque<(bool, Vec<u8>)>,
+    next_ticket: u32,
+}
+
+impl Phone {
+    fn connect(signal: &str, edge: &str, label: &str, ordered: bool) -> Self {
+        let mut phone = Self::offer(signal, edge, label, ordered);
+        phone.until("the channel opens", |phone| phone.is_open);
+        phone
+    }
+
+    fn offer(signal: &str, edge: &str, label: &str, ordered: bool) -> Self {
+        let clock = Clock::start();
+        let (socket, decoder) = websocket(signal);
+        let ip = gather::local().into_iter().next().expect("an address");
+        let udp = UdpSocket::bind((ip, 0)).expect("a socket");
+        udp.set_read_timeout(Some(Duration::from_millis(5))).expect("a timeout can be set");
+        let mut rtc = RtcConfig::new().set_dtls_version(DtlsVersion::Auto).build(clock.std_now());
+        let local = udp.local_addr().expect("a bound socket");
+        rtc.add_local_candidate(Candidate::host(local, Protocol::Udp).expect("a candidate"));
+        let mut change = rtc.sdp_api();
+        let config = ChannelConfig { label: label.into(), ordered, ..ChannelConfig::default() };
+        let channel = change.add_channel_with_config(config);
+        let (sdp, pending) = change.apply().expect("an offer");
+        let mut phone = Self {
+            socket,
+            decoder,
+            edge: edge.to_owned(),
+            rtc,
+            udp,
+            pending: Some(pending),
+            channel,
+            clock,
+            is_open: false,
+            is_closed: false,
+            heard: VecDeque::new(),
+            next_ticket: 0,
+        };
+        let mut text = format!(r#"{{"type":"OFFER","dst":"{edge}","payload":{{"type":"data","#);
+        text += r#""connectionId":"c1","reliable":true,"serialization":"raw","label":"#;
+        json::quote(label, &mut text);
+        text += r#","sdp":{"type":"offer","sdp":"#;
+        json::quote(&sdp.to_sdp_string(), &mut text);
+        text += "}}}";
+        phone.signal(&text);
+        phone
+    }
+
+    fn signal(&mut self, text: &str) {
+        let mut frame = Vec::new();
+        websocket::encode(Opcode::Text, text.as_bytes(), Some([1, 2, 3, 4]), &mut frame);
+        self.socket.write_all(&frame).expect("the signaling server reads");
+    }
+
+    /// Lets everything happen until `done`.
+    fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        let late = self.clock.std_now() + PATIENCE;
+        while !done(self) {
+            assert!(self.clock.std_now() < late, "{what}: not in time");
+            self.step();
+        }
+    }
+
+    fn step(&mut self) {
+        self.read_signal();
+        self.drain();
+        let mut buf = [0; 2048];
+        let local = self.udp.local_addr().expect("a bound socket");
+        if let Ok((length, source)) = self.udp.recv_from(&mut buf) {
+            let now = self.clock.std_now();
+            if let Ok(receive) = Receive::new(Protocol::Udp, source, local, &buf[..length]) {
+                self.rtc.handle_input(Input::Receive(now, receive)).expect("the phone lives");
+            }
+        }
+        self.drain();
+        let now: Instant = self.clock.std_now();
+        self.rtc.handle_input(Input::Timeout(now)).expect("the phone lives");
+    }
+
+    fn drain(&mut self) {
+        while self.rtc.is_alive() {
+            match self.rtc.poll_output().expect("the phone lives") {
+                Output::Transmit(datagram) => {
+                    let _ = self.udp.send_to(&datagram.contents, datagram.destination);
+                }
+                Output::Timeout(_) => return,
+                Output::Event(Event::ChannelOpen(..)) => self.is_open = true,
+                Output::Event(Event::ChannelClose(_)) => self.is_closed = true,
+                Output::Event(Event::ChannelData(data)) => {
+                    self.heard.push_back((data.binary, data.data));
+                }
+                Output::Event(_) => {}
+            }
+        }
+        self.is_closed = true;
+    }
+
+    fn read_signal(&mut self) {
+        let mut buf = [0; 4096];
+        self.socket.set_read_timeout(Some(Duration::from_millis(1))).expect("a timeout");
+        let length = match self.socket.read(&mut buf) {
+            Ok(length) => length,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => 0,
+            // A signaling server that goes away leaves the channel as it is.
+            Err(_) => 0,
+        };
+        let mut input = &buf[..length];
+        while let Ok(Some(message)) = self.decoder.read(&mut input) {
+            if let Message::Text(text) = message {
+                self.hear_signal(&text);
+            }
+        }
+    }
+
+    fn hear_signal(&mut self, text: &str) {
+        if member(text, "type") == "ANSWER" {
+            assert_eq!(member(text, "src"), self.edge);
+            let payload = json::member(text, "payload").expect("a payload");
+            assert_eq!(member(payload, "connectionId"), "c1");
+            let sdp = member(json::member(payload, "sdp").expect("an answer"), "sdp");
+            let answer = SdpAnswer::from_sdp_string(&sdp).expect("an SDP");
+            let pending = self.pending.take().expect("one answer");
+            self.rtc.sdp_api().accept_answer(pending, answer).expect("accepted");
+        }
+    }
+
+    fn say(&mut self, binary: bool, bytes: &[u8]) {
+        let mut channel = self.rtc.channel(self.channel).expect("an open channel");
+        assert!(channel.write(binary, bytes).expect("an open channel"), "room");
+    }
+
+    fn say_chunk(&mut self, ticket: u32, kind: Kind, piece: &[u8]) {
+        let mut buf = [0; CHUNK_BYTES];
+        let length = Chunk { ticket, kind, piece }.emit(&mut buf).expect("room");
+        self.say(true, &buf[..length]);
+    }
+
+    /// Asks on label `nightjar`; gives the ticket.
+    fn ask(&mut self, method: &str, path: &str, extra: &str, body: &str) -> u32 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        let head = format!(r#"{{"method":"{method}","path":"{path}"{extra}}}"#);
+        self.say_chunk(ticket, Kind::Head, head.as_bytes());
+        self.say_chunk(ticket, Kind::Last, body.as_bytes());
+        ticket
+    }
+
+    /// The answers to these tickets: head and body.
+    fn answers(&mut self, tickets: &[u32]) -> BTreeMap<u32, (String, Vec<u8>)> {
+        let mut open: BTreeMap<u32, (String, Vec<u8>)> = BTreeMap::new();
+        let mut whole = BTreeMap::new();
+        while whole.len() < tickets.len() {
+            self.until("an answer", |phone| !phone.heard.is_empty());
+            let (_, bytes) = self.heard.pop_front().expect("just seen");
+            let chunk = Chunk::parse(&bytes).expect("a chunk");
+            match chunk.kind {
+                Kind::Head => {
+                    let head = String::from_utf8(chunk.piece.to_vec()).expect("text");
+                    open.insert(chunk.ticket, (head, Vec::new()));
+                }
+                Kind::More | Kind::Last => {
+                    let answer = open.get_mut(&chunk.ticket).expect("a head first");
+                    answer.1.extend_from_slice(chunk.piece);
+                    if chunk.kind == Kind::Last {
+                        whole.extend(open.remove_entry(&chunk.ticket));
+                    }
+                }
+                Kind::Cancel | Kind::Ping | Kind::Pong | Kind::Push => {}
+            }
+        }
+        whole
+    }
+
+    /// One request and its answer: status and body.
+    fn fetch(&mut self, method: &str, path: &str, extra: &str, body: &str) -> (u16, String) {
+        let ticket = self.ask(method, path, extra, body);
+        let (head, body) = self.answers(&[ticket]).remove(&ticket).expect("just heard");
+        let status = member(&head, "status").parse().expect("a status");
+        (status, String::from_utf8(body).expect("text"))
+    }
+
+    fn next(&mut self) -> (bool, String) {
+        self.until("a message", |phone| !phone.heard.is_empty());
+        let (binary, bytes) = self.heard.pop_front().expect("just seen");
+        (binary, String::from_utf8(bytes).expect("text"))
+    }
+}
+
+/// A registered WebSocket at the signaling server.
+fn websocket(signal: &str) -> (TcpStream, Decoder) {
+    let id = uuid();
+    let mut socket = TcpStream::connect(signal).expect("the signaling server listens");
+    let head = format!(
+        "GET /peerjs?key=peerjs&id={id}&token=t HTTP/1.1\r\nHost: {signal}\r\n\
+         Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).expect("the server reads");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).expect("the server answers");
+        answer.push(byte[0]);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer));
+    (socket, Decoder::new(Role::Client))
+}
+
+fn uuid() -> String {
+    let bytes: [u8; 16] = edge::clock::entropy();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_phone_pairs_reads_and_is_revoked() {
+    let home = Home::new(&[]);
+    let mut phone = home.phone("nightjar", true);
+    assert_eq!(phone.fetch("GET", "/api/ping", "", "").0, 200);
+    let (status, body) = phone.fetch("GET", "/api/v1/events", "", "");
+    assert_eq!((status, body.contains("not_paired")), (401, true), "{body}");
+    let (status, _) = phone.fetch("PATCH", "/api/v1/status", "", "");
+    assert_eq!(status, 405);
+    let (status, body) = phone.fetch("POST", "/api/v1/pair", "", r#"{"name":"Test phone"}"#);
+    assert_eq!(status, 200, "{body}");
+    let token = format!(r#","token":"{}""#, member(&body, "token"));
+    let tickets: Vec<u32> =
+        (0..60).map(|_| phone.ask("GET", "/api/v1/status", &token, "")).collect();
+    for (head, body) in phone.answers(&tickets).values() {
+        assert_eq!(member(head, "status"), "200");
+        let body = str::from_utf8(body).expect("text");
+        assert_eq!(
+            (member(body, "sessions"), member(body, "peer_id")),
+            ("1".into(), home.peer_id())
+        );
+    }
+    let (status, body) = phone.fetch("GET", "/api/v1/clients", &token, "");
+    assert_eq!((status, body.contains("Test phone")), (200, true), "{body}");
+    let list = body.get(body.find('[').expect("a list")..).expect("a list");
+    let list = list.get(..=list.rfind(']').expect("a list")).expect("a list");
+    let client = member(json::elements(list).next().expect("a client"), "id");
+    let loopback = home.edge.address("http");
+    let gone = web::request(loopback, "DELETE", &format!("/api/v1/clients/{client}"), &[], &[]);
+    assert_eq!(gone.status, 204);
+    let revoked = phone.clock.std_now();
+    phone.until("the session ends", |phone| phone.is_closed);
+    assert!(phone.clock.std_now() - revoked < Duration::from_secs(1), "within a second");
+}
+
+#[test]
+fn peer_fetch_clients_are_let_in_only_where_the_owner_says_so() {
+    for (option, expect) in [("on", 200), ("off", 401)] {
+        let home = Home::new(&["--legacy-clients", option]);
+        let mut phone = home.phone("http-proxy", false);
+        phone.say(false, br#"{"url":"ping?","method":"GET"}"#);
+        assert_eq!((phone.next().0, phone.next().1.as_str()), (false, "pong"));
+        for (path, status) in [("", 200), ("api/status?", 200), ("api/timeline?page=1", expect)] {
+            let url = format!("http://localhost:8778/{path}");
+            phone.say(false, format!(r#"{{"url":"{url}","method":"GET"}}"#).as_bytes());
+            let (binary, header) = phone.next();
+            assert_eq!((binary, member(&header, "status")), (false, status.to_string()), "{path}");
+            assert!(phone.next().0, "a binary body");
+        }
+    }
+}
+
+#[test]
+fn the_link_outlives_the_signaling_server_and_the_box_returns_to_it() {
+    let mut home = Home::new(&[]);
+    let address: SocketAddr = home.signal().parse().expect("an address");
+    let mut phone = home.phone("nightjar", true);
+    home.signal.take().expect("it runs").kill();
+    assert_eq!(phone.fetch("GET", "/api/ping", "", "").0, 200);
+    let address = address.to_string();
+    let args = ["--listen", &address, "--home"];
+    home.signal = Some(Program::start("nightjar-signal", &args));
+    // The box returns after a while; until then the server tells nobody of our offer.
+    let late = phone.clock.std_now() + PATIENCE;
+    loop {
+        let mut second = Phone::offer(home.signal(), &home.peer_id(), "nightjar", true);
+        let give_up = second.clock.std_now() + Duration::from_secs(3);
+        while !second.is_open && second.clock.std_now() < give_up {
+            second.step();
+        }
+        if second.is_open {
+            break;
+        }
+        assert!(phone.clock.std_now() < late, "the box did not return");
+    }
+    assert_eq!(phone.fetch("GET", "/api/ping", "", "").0, 200);
+}
+
+#[test]
+fn where_all_places_are_taken_the_longest_silent_stranger_gives_way() {
+    let home = Home::new(&["--max-sessions", "2"]);
+    let mut first = home.phone("nightjar", true);
+    let mut second = home.phone("nightjar", true);
+    assert_eq!(first.fetch("GET", "/api/ping", "", "").0, 200);
+    let mut third = home.phone("nightjar", true);
+    second.until("the second gives way", |phone| phone.is_closed);
+    assert_eq!(first.fetch("GET", "/api/ping", "", "").0, 200);
+    assert_eq!(third.fetch("GET", "/api/ping", "", "").0, 200);
+}
+
+#[test]
+fn a_box_keeps_its_id_and_names_a_wrong_signaling_url() {
+    let data = Scratch::new("link-id");
+    let folder = data.path().to_str().expect("a path in UTF-8");
+    let args = ["--data-dir", folder, "--http", "127.0.0.1:0"];
+    let ids: Vec<String> = (0..2)
+        .map(|_| {
+            let edge = Program::start("nightjar-edge", &args);
+            let status = web::get(edge.address("http"), "/api/v1/status");
+            assert!(edge.terminate().success());
+            member(status.text(), "peer_id")
+        })
+        .collect();
+    assert_eq!(ids[0], ids[1]);
+    let mut wrong = std::process::Command::new(harness::program::binary("nightjar-edge"));
+    wrong.args(args).args(["--signal", "signal.example:9000"]);
+    let outcome = harness::program::outcome(&mut wrong);
+    let words = String::from_utf8_lossy(&outcome.stderr);
+    assert_eq!(outcome.status.code(), Some(2), "{words}");
+    assert!(words.contains("signal: "), "{words}");
+}
