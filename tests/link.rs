@@ -281,8 +281,7 @@ fn websocket(signal: &str) -> (TcpStream, Decoder) {
 }
 
 fn uuid() -> String {
-    let bytes: [u8; 16] = edge::clock::entropy();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", u128::from_be_bytes(edge::clock::entropy()))
 }
 
 #[test]

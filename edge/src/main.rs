@@ -69,6 +69,8 @@ fn run(config: Config) -> Result<(), String> {
     });
 
     let stop = Arc::new(AtomicBool::new(false));
+    let mut threads = Vec::new();
+    threads.push(http::serve(listener, Arc::clone(&house), Arc::clone(&stop)));
     let net = net::spawn(net::Setup {
         house: Arc::clone(&house),
         config: Arc::clone(&config),

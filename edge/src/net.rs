@@ -294,7 +294,7 @@ impl Hub {
     fn spawn(&self, key: Key, task: session::Task) {
         let (house, sessions) = (Arc::clone(&self.house), Rc::clone(&self.sessions));
         let run = async move {
-            let ended = AssertUnwindSafe(task.run()).catch_unwind().await;
+            let ended = Box::pin(AssertUnwindSafe(task.run()).catch_unwind()).await;
             if ended.is_err() {
                 say!("net: a session ended in a panic");
             }

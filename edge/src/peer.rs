@@ -58,7 +58,7 @@ pub struct Moment {
 
 impl Moment {
     fn std_at(&self, at: Instant) -> time::Instant {
-        let far = time::Duration::from_secs(3600);
+        let far = time::Duration::from_hours(1);
         self.std + time::Duration::from_millis(at.since_ms(self.ms)).min(far)
     }
 }
@@ -93,7 +93,7 @@ pub enum Output {
     /// Send this datagram.
     Transmit(Transmit),
     /// Have the API answer this.
-    Work(Work),
+    Work(Box<Work>),
     /// Nothing until then, but for an input.
     Timeout(time::Instant),
     /// The session is over.
@@ -209,7 +209,7 @@ impl Session {
         let input = Input::Receive(now.std, receive);
         if self.rtc.accepts(&input) {
             let result = self.rtc.handle_input(input);
-            self.end_unless(result);
+            self.end_unless(&result);
         }
     }
 
@@ -237,7 +237,7 @@ impl Session {
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Moment) {
         let result = self.rtc.handle_input(Input::Timeout(now.std));
-        self.end_unless(result);
+        self.end_unless(&result);
         match &mut self.link {
             Link::Opening { since, .. } if now.ms.since_ms(*since) >= OPEN_WITHIN_MS => {
                 self.end();
@@ -319,7 +319,7 @@ impl Session {
                 Step::Until(due) => due,
             };
             if let Some(work) = self.next_work() {
-                return Output::Work(work);
+                return Output::Work(Box::new(work));
             }
             match self.poll_link(now) {
                 Step::Again => {}
@@ -344,20 +344,20 @@ impl Session {
                 Step::Until(now.ms.plus_ms(u64::try_from(wait).unwrap_or(u64::MAX)))
             }
             Ok(str0m::Output::Event(event)) => {
-                self.handle_event(now, event);
+                self.handle_event(now, &event);
                 Step::Again
             }
             Err(_) => Step::Out(Output::End),
         }
     }
 
-    fn handle_event(&mut self, now: Moment, event: Event) {
+    fn handle_event(&mut self, now: Moment, event: &Event) {
         match event {
-            Event::ChannelOpen(id, label) => self.open(now, id, &label),
-            Event::ChannelData(data) => self.hear(now, &data),
-            Event::ChannelClose(id) if self.link.is_on(id) => self.close(),
+            Event::ChannelOpen(id, label) => self.open(now, *id, label),
+            Event::ChannelData(data) => self.hear(now, data),
+            Event::ChannelClose(id) if self.link.is_on(*id) => self.close(),
             Event::IceConnectionStateChange(state) => {
-                let lost = state == IceConnectionState::Disconnected;
+                let lost = *state == IceConnectionState::Disconnected;
                 self.pathless = lost.then(|| self.pathless.unwrap_or(now.ms));
             }
             _ => {}
@@ -380,7 +380,7 @@ impl Session {
         };
     }
 
-    fn end_unless(&mut self, result: Result<(), RtcError>) {
+    fn end_unless(&mut self, result: &Result<(), RtcError>) {
         if result.is_err() {
             self.end();
         }

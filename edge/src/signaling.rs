@@ -186,10 +186,10 @@ impl Dialer {
         loop {
             let count = stream.read(&mut buf).await?;
             bytes.extend_from_slice(&buf[..count]);
-            match upgraded(&bytes, &nonce) {
-                Some(Some(head)) => return Ok((stream, bytes.split_off(head))),
+            match upgraded(&bytes, &nonce)? {
+                Some(head) => return Ok((stream, bytes.split_off(head))),
                 None if count > 0 && bytes.len() < ANSWER_BYTES => {}
-                _ => return Err(io::ErrorKind::ConnectionRefused.into()),
+                None => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
         }
     }
@@ -297,21 +297,20 @@ fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// `None`: more bytes are needed. `Some(None)`: it is no upgrade. Else the head's length.
-fn upgraded(bytes: &[u8], nonce: &str) -> Option<Option<usize>> {
+/// The length of the head that upgrades; `None` while more bytes are needed.
+fn upgraded(bytes: &[u8], nonce: &str) -> io::Result<Option<usize>> {
+    let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
     let mut slots = [httparse::EMPTY_HEADER; 64];
     let mut head = httparse::Response::new(&mut slots);
-    let length = match head.parse(bytes) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return None,
-        Err(_) => return Some(None),
+    let httparse::Status::Complete(length) = head.parse(bytes).map_err(|_| refused())? else {
+        return Ok(None);
     };
     let accept = websocket::accept_key(nonce);
     let proven = head.headers.iter().any(|header| {
         header.name.eq_ignore_ascii_case("sec-websocket-accept")
             && header.value == accept.as_bytes()
     });
-    Some((head.code == Some(101) && proven).then_some(length))
+    if head.code == Some(101) && proven { Ok(Some(length)) } else { Err(refused()) }
 }
 
 /// Every URL in `{"iceServers":[{"urls":...}]}`; older servers write `url`.
@@ -650,10 +649,11 @@ mod tests {
         assert!(websocket::is_key(&nonce), "{nonce}");
         let accept = websocket::accept_key(&nonce);
         let good = format!("HTTP/1.1 101 S\r\nSec-WebSocket-Accept: {accept}\r\n\r\n");
-        assert_eq!(upgraded(good.as_bytes(), &nonce), Some(Some(good.len())));
-        assert_eq!(upgraded(&good.as_bytes()[..30], &nonce), None);
-        assert_eq!(upgraded(good.replace("101", "200").as_bytes(), &nonce), Some(None));
-        assert_eq!(upgraded(good.as_bytes(), &websocket_key()), Some(None));
+        let read = |text: &str, nonce: &str| upgraded(text.as_bytes(), nonce).ok();
+        assert_eq!(read(&good, &nonce), Some(Some(good.len())));
+        assert_eq!(read(&good[..30], &nonce), Some(None));
+        assert_eq!(read(&good.replace("101", "200"), &nonce), None);
+        assert_eq!(read(&good, &websocket_key()), None);
     }
 
     #[test]

@@ -192,7 +192,7 @@ impl Task {
                     });
                 }
                 Output::Work(work) => {
-                    if let Err(reply) = workers::submit(&self.pool, &self.handle, work) {
+                    if let Err(reply) = workers::submit(&self.pool, &self.handle, *work) {
                         self.session.handle_reply(reply);
                     }
                 }

@@ -154,6 +154,7 @@ fn is_mark(chunk: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests index what they made")]
 mod tests {
     use super::*;
 

@@ -111,6 +111,7 @@ pub fn stun_server(url: &str) -> Option<(String, u16)> {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests index what they made")]
 mod tests {
     use super::*;
 

@@ -123,6 +123,7 @@ impl Write for Pen<'_> {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests index what they made")]
 mod tests {
     use super::*;
     use std::string::String as Text;

@@ -138,6 +138,7 @@ impl<'a> Chunk<'a> {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests index what they made")]
 mod tests {
     use super::*;
     use std::vec::Vec;
