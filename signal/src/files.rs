@@ -58,6 +58,7 @@ const TABLE: &[(&str, &[u8])] = table![
     "js/view/favourites.js",
     "js/view/home.js",
     "js/view/icons.js",
+    "js/view/install.js",
     "js/view/list.js",
     "js/view/live.js",
     "js/view/notices.js",
