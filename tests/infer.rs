@@ -181,7 +181,8 @@ fn damaged_models_are_read_or_refused() {
     let mut counts = [0, 0, 0];
     // Structure lies at both ends, weights between: most changes go to the ends.
     let ends = 60_000;
-    for round in 0..2000 {
+    let rounds = harness::rounds(10_000);
+    for round in 0..rounds {
         let mut bytes = whole.clone();
         if round % 10 == 0 {
             bytes.truncate(random(whole.len()));
@@ -209,7 +210,7 @@ fn damaged_models_are_read_or_refused() {
         }
     }
     let [read, no_file, unsupported] = counts;
-    println!("of 2000: {read} read, {no_file} not TFLite, {unsupported} refused by name");
+    println!("of {rounds}: {read} read, {no_file} not TFLite, {unsupported} refused by name");
     assert!(read > 0 && no_file > 0 && unsupported > 0, "{counts:?}");
 }
 
