@@ -30,7 +30,7 @@ const viewer = new EventView(app, actions);
 let place = null;
 let opened = 0;
 
-document.getElementById('app').append(shell.element, notices.element, notices.whisperer, viewer.element);
+document.getElementById('app').replaceChildren(shell.element, notices.element, notices.whisperer, viewer.element);
 document.getElementById('skip').addEventListener('click', (event) => {
   event.preventDefault();
   document.getElementById('main').focus();
