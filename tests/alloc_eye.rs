@@ -4,7 +4,7 @@
 use edge_core::decode::Detection;
 use edge_core::event::EventId;
 use edge_core::geometry::BBox;
-use edge_core::motion::{CELLS, COLS, Gate, ROWS, Sight};
+use edge_core::motion::{CELLS, GRID, Gate, Sight};
 use edge_core::pixels::View;
 use edge_core::time::{Instant, UnixMs};
 use edge_core::track::Tracker;
@@ -62,7 +62,7 @@ fn a_thousand_frames_ask_for_nothing() {
         }
         let now = Now { at: Instant(frame * 100), unix: UnixMs(frame * 100) };
         let view = View::yuyv(&bytes, WIDTH, HEIGHT, WIDTH * 2).expect("enough bytes");
-        assert!(view.luma_into(&mut *grid, COLS as u32, ROWS as u32));
+        assert!(view.luma_into(&mut *grid, GRID.0, GRID.1));
         match gate.look(now.at, &grid) {
             Sight::Still => tracker.handle_still(now.at),
             Sight::Scene => tracker.handle_scene(now.at),

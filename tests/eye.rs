@@ -11,7 +11,7 @@ use edge_core::watch::Now;
 use harness::data;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -84,21 +84,6 @@ fn play(spec: &str, eye: &mut Eye<List>, step_ms: u64, until_ms: u64, mut each: 
     eye.end(now(ms));
 }
 
-/// `None`, said aloud, where a file cannot be had.
-///
-/// # Panics
-/// On CI, where all must be there.
-fn files<const N: usize>(test: &str, wanted: [Option<PathBuf>; N]) -> Option<[PathBuf; N]> {
-    let found: Vec<PathBuf> = wanted.into_iter().flatten().collect();
-    let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-    assert!(!ci || found.len() == N, "{test}: models, golden files or pictures are missing");
-    let found = found.try_into().ok();
-    if found.is_none() {
-        println!("left out: {test} (no NIGHTJAR_MODELS, golden files or NIGHTJAR_PICTURES)");
-    }
-    found
-}
-
 /// The household's labels with a score of 0.6 and more, by the name of the picture.
 fn golden(path: &Path) -> BTreeMap<String, Vec<String>> {
     let text = std::fs::read(path).expect("the golden file reads");
@@ -123,7 +108,7 @@ fn each_picture_of_a_folder_gives_the_events_of_its_golden_detections() {
         data::golden("ssd_v1.json"),
         data::pictures("."),
     ];
-    let Some([model, expected, pictures]) = files("pictures to events", wanted) else { return };
+    let Some([model, expected, pictures]) = data::all("pictures to events", wanted) else { return };
     let model: Arc<Model> = Model::load(&model, None).unwrap_or_else(|error| panic!("{error}"));
     let expected: Vec<Vec<String>> = golden(&expected).into_values().collect();
     let list = List::default();
@@ -150,7 +135,7 @@ fn each_picture_of_a_folder_gives_the_events_of_its_golden_detections() {
 #[test]
 fn a_picture_that_stays_is_told_once() {
     let wanted = [data::model("ssd_mobilenet_v1_coco_quant.tflite"), data::pictures("pets.jpg")];
-    let Some([model, picture]) = files("a still picture", wanted) else { return };
+    let Some([model, picture]) = data::all("a still picture", wanted) else { return };
     let model = Model::load(&model, None).unwrap_or_else(|error| panic!("{error}"));
     let list = List::default();
     let mut eye = Eye::new("porch", Some(model), Vec::new(), list.clone());
@@ -176,7 +161,7 @@ fn the_demo_scene_gives_motion_events_without_a_model() {
 #[test]
 fn the_demo_scene_shows_people_and_a_car_to_the_detector() {
     let wanted = [data::model("ssd_mobilenet_v1_coco_quant.tflite")];
-    let Some([model]) = files("the demo scene with a model", wanted) else { return };
+    let Some([model]) = data::all("the demo scene with a model", wanted) else { return };
     let model = Model::load(&model, None).unwrap_or_else(|error| panic!("{error}"));
     let list = List::default();
     let mut eye = Eye::new("garden", Some(model), Vec::new(), list.clone());

@@ -20,7 +20,7 @@ use edge_core::decode::Detection;
 use edge_core::event::{Event, EventId, Kind};
 use edge_core::geometry::BBox;
 use edge_core::labels;
-use edge_core::motion::{CELLS, COLS, Gate, Motion, ROWS, Sight};
+use edge_core::motion::{CELLS, GRID, Gate, Motion, Sight};
 use edge_core::time::Instant;
 use edge_core::track::Tracker;
 use edge_core::watch::{self, EVENTS, Now, Watch};
@@ -98,7 +98,7 @@ impl<R: Record> Eye<R> {
 
     /// Looks at one frame and tells the recorder what came of it.
     pub fn look(&mut self, now: Now, frame: &Frame<'_>) {
-        if !frame.view.luma_into(&mut *self.grid, COLS as u32, ROWS as u32) {
+        if !frame.view.luma_into(&mut *self.grid, GRID.0, GRID.1) {
             return;
         }
         let sight = self.gate.look(now.at, &self.grid);

@@ -15,6 +15,8 @@
 use crate::geometry::BBox;
 use crate::time::Instant;
 
+/// The grid's columns and rows, as [`crate::pixels::View::luma_into`] wants them.
+pub const GRID: (u32, u32) = (80, 60);
 /// Cells in a row of the grid.
 pub const COLS: usize = 80;
 /// Rows of the grid.
@@ -113,7 +115,7 @@ enum Mark {
 
 impl core::fmt::Debug for Gate {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Gate").field("phase", &self.phase).field("looked", &self.looked).finish()
+        f.debug_struct("Gate").field("phase", &self.phase).finish_non_exhaustive()
     }
 }
 

@@ -134,6 +134,7 @@ fn skip_scan(stream: &[u8], from: usize) -> usize {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -155,7 +155,10 @@ pub struct V4l2 {
 
 impl fmt::Debug for V4l2 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("V4l2").field("path", &self.path).field("size", &self.size).finish()
+        f.debug_struct("V4l2")
+            .field("path", &self.path)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
     }
 }
 
@@ -174,14 +177,14 @@ impl V4l2 {
             Pixels::Mjpeg => "MJPEG",
         };
         let (width, height) = self.size;
-        let mut words = format!("{kind} {width}x{height}");
-        if let Some(fps) = self.fps {
-            words += &format!(" at {fps} fps");
-        }
-        if self.size != (self.wish.width, self.wish.height) {
-            words += &format!(" (nearest to {}x{})", self.wish.width, self.wish.height);
-        }
-        words
+        let pace = self.fps.map(|fps| format!(" at {fps} fps")).unwrap_or_default();
+        let Wish { width: wished, height: high, .. } = self.wish;
+        let nearest = if self.size == (wished, high) {
+            String::new()
+        } else {
+            format!(" (nearest to {wished}x{high})")
+        };
+        format!("{kind} {width}x{height}{pace}{nearest}")
     }
 
     /// The next frame; waits for [`POLL_MS`] at most. A frame that cannot be read is passed
@@ -382,6 +385,9 @@ fn refuse(path: &Path, why: &str) -> Error {
 mod tests {
     use super::*;
 
+    /// What is offered, what is wished, what is taken.
+    type Case<'a> = (&'a [Offer], (u32, u32), Option<(Pixels, u32, u32)>);
+
     fn one(pixels: Pixels, width: u32, height: u32) -> Offer {
         Offer { pixels, sizes: Sizes::One(width, height) }
     }
@@ -399,7 +405,7 @@ mod tests {
         ];
         let large_only = [one(Mjpeg, 1920, 1080), one(Mjpeg, 1600, 1200)];
         let ranged = [Offer { pixels: Yuyv, sizes: Sizes::Range([48, 32], [1_279, 959], [16, 2]) }];
-        let cases: &[(&[Offer], (u32, u32), Option<(Pixels, u32, u32)>)] = &[
+        let cases: &[Case<'_>] = &[
             (&webcam, (640, 480), Some((Yuyv, 640, 480))),
             (&webcam, (1280, 720), Some((Mjpeg, 1280, 720))),
             (&webcam, (1900, 1000), Some((Mjpeg, 1920, 1080))),

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+/// Pixels across and down.
+pub(super) const SIZE: (u32, u32) = (640, 480);
 /// Pixels across.
 pub(super) const WIDTH: usize = 640;
 /// Pixels down.
@@ -142,13 +144,27 @@ impl Canvas {
         cover: f32,
         ink: impl Fn(Spot) -> Ink,
     ) {
+        self.retouch(shape, soft, cover, |spot, _| ink(spot));
+    }
+
+    /// The same, where the ink depends on what it covers.
+    pub(super) fn retouch(
+        &mut self,
+        shape: Shape<'_>,
+        soft: f32,
+        cover: f32,
+        ink: impl Fn(Spot, Ink) -> Ink,
+    ) {
         let (across, down) = shape.reach(soft);
         for row in down {
             for col in across.clone() {
                 let spot = (col as f32 + 0.5, row as f32 + 0.5);
                 let hidden = (0.5 - shape.distance(spot) / soft).clamp(0.0, 1.0) * cover;
                 if hidden > 0.0 {
-                    self.blend(row, col, ink(spot), hidden);
+                    let at = (row * WIDTH + col) * 3;
+                    let under = [0, 1, 2].map(|part| f32::from(self.rgb[at + part]));
+                    let mixed = between(under, ink(spot, under), hidden);
+                    self.rgb[at..at + 3].copy_from_slice(&mixed.map(byte));
                 }
             }
         }
@@ -166,13 +182,6 @@ impl Canvas {
                     *value = byte(f32::from(*value) + light * strength);
                 }
             }
-        }
-    }
-
-    fn blend(&mut self, row: usize, col: usize, ink: Ink, hidden: f32) {
-        let at = (row * WIDTH + col) * 3;
-        for (value, ink) in self.rgb[at..at + 3].iter_mut().zip(ink) {
-            *value = byte(f32::from(*value) * (1.0 - hidden) + ink * hidden);
         }
     }
 }

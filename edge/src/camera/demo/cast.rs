@@ -329,6 +329,17 @@ pub(super) fn car(
             at(0.166, 0.288),
         ],
     );
+    trim(canvas, mood, (x, y), long);
+    for u in [-0.315, 0.305] {
+        wheel(canvas, mood, at(u, 0.076), long, rolled);
+    }
+    lamps(canvas, mood, (x, y), long, lights);
+}
+
+/// Seams, handles, sill, mirror.
+fn trim(canvas: &mut Canvas, mood: Mood, (x, y): Spot, long: f32) {
+    let at = |u: f32, v: f32| (x + u * long, y - v * long);
+    let part = |r: f32| r * long;
     for (u, top, foot) in [(-0.055, 0.385, 0.09), (0.172, 0.28, 0.10), (-0.262, 0.285, 0.16)] {
         let seam = Shape::Limb(at(u, top), part(0.0018), at(u - 0.006, foot), part(0.0018));
         canvas.paint(seam, 1.0, 0.55, |spot| mood.tone([58.0, 14.0, 18.0], spot));
@@ -341,9 +352,12 @@ pub(super) fn car(
     canvas.paint(sill, 1.2, 1.0, |spot| mood.tone([34.0, 32.0, 34.0], spot));
     let mirror = Shape::Ellipse(at(0.128, 0.298), (part(0.022), part(0.014)));
     canvas.paint(mirror, 1.0, 1.0, |spot| mood.tone([142.0, 34.0, 38.0], spot));
-    for u in [-0.315, 0.305] {
-        wheel(canvas, mood, at(u, 0.076), long, rolled);
-    }
+}
+
+/// Lamps and bumpers.
+fn lamps(canvas: &mut Canvas, mood: Mood, (x, y): Spot, long: f32, lights: bool) {
+    let at = |u: f32, v: f32| (x + u * long, y - v * long);
+    let part = |r: f32| r * long;
     let shine = if lights { mood.0 } else { 0.0 };
     let front = Shape::Ellipse(at(0.452, 0.196), (part(0.030), part(0.017)));
     canvas.paint(front, 1.0, 1.0, |spot| {
@@ -414,10 +428,11 @@ pub(super) fn cat(canvas: &mut Canvas, mood: Mood, (x, y): Spot, long: f32, to: 
     let tail = [at(-0.36, 0.40), at(-0.52, 0.46 + 0.02 * wave), at(-0.60, 0.66 + 0.05 * wave)];
     fur(canvas, Shape::Limb(tail[0], part(0.045), tail[1], part(0.036)), 0.95);
     fur(canvas, Shape::Limb(tail[1], part(0.036), tail[2], part(0.024)), 0.95);
-    for (leg, u) in [(0.0, 0.24), (0.5, 0.27), (0.55, -0.26), (0.05, -0.29)] {
+    for (leg, u, near) in
+        [(0.0, 0.24, 0.72), (0.5, 0.27, 0.95), (0.55, -0.26, 0.72), (0.05, -0.29, 0.95)]
+    {
         let step = ((stride + leg) * TAU).sin();
         let lift = ((stride + leg) * TAU).cos().max(0.0) * 0.035;
-        let near = if leg == 0.5 || leg == 0.05 { 0.95 } else { 0.72 };
         let (hip, knee, paw) =
             (at(u, 0.32), at(u + 0.035 * step, 0.17), at(u + 0.085 * step, 0.03 + lift));
         fur(canvas, Shape::Limb(hip, part(0.066), knee, part(0.042)), near);

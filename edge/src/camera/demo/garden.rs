@@ -48,7 +48,9 @@ pub(super) fn paint(light: Light) -> Canvas {
     tree(&mut canvas, light);
     wall(&mut canvas, light);
     roof(&mut canvas, light);
-    WINDOWS.iter().for_each(|(centre, half)| window(&mut canvas, light, *centre, *half));
+    for (centre, half) in WINDOWS {
+        window(&mut canvas, light, centre, half);
+    }
     door(&mut canvas, light);
     lamp(&mut canvas, light);
     bushes(&mut canvas, light);
@@ -183,15 +185,11 @@ fn tree(canvas: &mut Canvas, light: Light) {
 /// A ball of leaves, lit from the upper left.
 fn foliage(canvas: &mut Canvas, light: Light, (cx, cy): Spot, (rx, ry): Spot, green: Ink) {
     let ball = Shape::Ellipse((cx, cy), (rx * 1.15, ry * 1.15));
-    let base = canvas.clone();
-    canvas.paint(ball, 1.0, 1.0, |(x, y)| {
+    canvas.retouch(ball, 1.0, 1.0, |(x, y), under| {
         let (u, v) = ((x - cx) / rx, (y - cy) / ry);
         let ragged = 0.74 + 0.42 * cloud((x / 13.0, y / 13.0));
         if length(u, v) > ragged {
-            let at = |value: f32, below: usize| (value.max(0.0) as usize).min(below - 1);
-            let pixel = (at(y, HEIGHT) * WIDTH + at(x, WIDTH)) * 3;
-            let under = &base.bytes()[pixel..pixel + 3];
-            return [under[0], under[1], under[2]].map(f32::from);
+            return under;
         }
         let lit = 0.98 - 0.3 * u - 0.42 * v;
         let leaf = 0.6
@@ -341,14 +339,10 @@ fn bushes(canvas: &mut Canvas, light: Light) {
 /// What a lens and a sensor add: darker corners and a fine grain.
 fn lens(canvas: &mut Canvas) {
     let all = Shape::Slab((320.0, 240.0), (330.0, 250.0), 0.0);
-    let base = canvas.clone();
-    canvas.paint(all, 1.0, 1.0, |(x, y)| {
-        let at = |value: f32, below: usize| (value.max(0.0) as usize).min(below - 1);
-        let pixel = (at(y, HEIGHT) * WIDTH + at(x, WIDTH)) * 3;
+    canvas.retouch(all, 1.0, 1.0, |(x, y), under| {
         let far = length((x - 320.0) / 400.0, (y - 240.0) / 320.0);
         let dim = 1.0 - 0.26 * far.powi(3);
         let grit = (grain((x.floor() + 31.0, y.floor() + 17.0)) - 0.5) * 7.0;
-        let under = &base.bytes()[pixel..pixel + 3];
-        [under[0], under[1], under[2]].map(|value| f32::from(value) * dim + grit)
+        under.map(|value| value * dim + grit)
     });
 }

@@ -8,7 +8,7 @@ mod cast;
 mod garden;
 
 use super::Frame;
-use brush::{Canvas, HEIGHT, Spot, WIDTH};
+use brush::{Canvas, SIZE, Spot};
 use cast::{Dress, Facing, Mood, Person};
 use edge_core::pixels::View;
 use edge_core::time::Instant;
@@ -79,8 +79,7 @@ impl Demo {
         let next = self.due.plus_ms(STEP_MS);
         self.due = if next <= now { now.plus_ms(STEP_MS) } else { next };
         self.paint(now.since_ms(self.opened) as f32 / 1_000.0);
-        let (width, height) = (WIDTH as u32, HEIGHT as u32);
-        let view = View::rgb(self.canvas.bytes(), width, height, width * 3)?;
+        let view = View::rgb(self.canvas.bytes(), SIZE.0, SIZE.1, SIZE.0 * 3)?;
         Some(Frame { view, jpeg: None })
     }
 
