@@ -11,7 +11,8 @@ pub fn grouping(home: bool) -> Grouping {
 /// Nothing where the system does not say: private addresses are home all the same.
 fn on_link() -> Vec<Prefix> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    interfaces.into_iter().filter_map(|interface| prefix(&interface.addr)).collect()
+    let attached = interfaces.iter().filter(|interface| !interface.is_loopback());
+    attached.filter_map(|interface| prefix(&interface.addr)).collect()
 }
 
 fn prefix(address: &if_addrs::IfAddr) -> Option<Prefix> {

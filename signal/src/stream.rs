@@ -3,8 +3,10 @@
 use smol::Async;
 use smol::io::{AsyncRead, AsyncWrite};
 use std::io::Result;
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::pin::Pin;
+#[cfg(feature = "tls")]
+use std::task::ready;
 use std::task::{Context, Poll};
 
 /// A connection.
@@ -48,11 +50,15 @@ impl AsyncWrite for Stream {
         }
     }
 
+    /// Says that nothing more comes; smol's own close says nothing.
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_close(cx),
+            Self::Plain(stream) => Poll::Ready(stream.get_ref().shutdown(Shutdown::Write)),
             #[cfg(feature = "tls")]
-            Self::Tls(stream) => Pin::new(stream).poll_close(cx),
+            Self::Tls(stream) => {
+                ready!(Pin::new(&mut *stream).poll_close(cx))?;
+                Poll::Ready(stream.get_ref().0.get_ref().shutdown(Shutdown::Write))
+            }
         }
     }
 }

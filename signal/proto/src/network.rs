@@ -7,6 +7,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// Addresses that begin alike: `192.0.2.0/24`, `2001:db8::/32`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prefix {
+    /// Of IPv4 addresses, v4-mapped ones included; or of IPv6 ones, those not.
+    is_v4: bool,
     address: u128,
     mask: u128,
 }
@@ -23,7 +25,8 @@ impl Prefix {
             1..=128 => u128::MAX << (128 - length),
             _ => return None,
         };
-        Some(Self { address: wide(address) & mask, mask })
+        let is_v4 = length >= 96 && wide(address) >> 32 == 0xffff;
+        Some(Self { is_v4, address: wide(address) & mask, mask })
     }
 
     /// Reads `ADDRESS/LENGTH`, or an address alone for itself.
@@ -39,7 +42,8 @@ impl Prefix {
 
     /// Whether `address` begins alike; an IPv4 address and its v4-mapped twin are one.
     pub fn contains(&self, address: IpAddr) -> bool {
-        wide(address) & self.mask == self.address
+        let is_v4 = address.to_canonical().is_ipv4();
+        is_v4 == self.is_v4 && wide(address) & self.mask == self.address
     }
 }
 
@@ -180,6 +184,10 @@ mod tests {
             ("2001:db8::/32", "2001:db8:ffff::1", true),
             ("2001:db8::/32", "2001:db9::1", false),
             ("::1", "::1", true),
+            ("::/64", "::2", true),
+            ("::/64", "10.0.0.1", false),
+            ("::/0", "::ffff:10.0.0.1", false),
+            ("::ffff:10.0.0.0/104", "10.0.0.1", true),
         ];
         for (prefix, address, held) in table {
             assert_eq!(Prefix::parse(prefix).unwrap().contains(ip(address)), held, "{prefix}");
