@@ -24,6 +24,14 @@ const card = named('event-card');
 const cards = (page) => page.$$eval(card, (all) => all.map((it) => ({ ...it.dataset })));
 const labels = async (page) => [...new Set((await cards(page)).map((it) => it.label))];
 
+/** The width of the whole picture that the edge keeps of an event. */
+async function fullWidth(edge, id) {
+  const answer = await fetch(`http://${edge.address()}/api/v1/events/${id}/picture`);
+  const jpeg = Buffer.from(await answer.arrayBuffer());
+  const frame = jpeg.findIndex((byte, at) => byte === 0xff && [0xc0, 0xc1, 0xc2].includes(jpeg[at + 1]));
+  return jpeg.readUInt16BE(frame + 7);
+}
+
 test('from a camera to a phone\'s timeline', { timeout: 240_000 }, async (t) => {
   const data = scratch(t);
   const camera = `replay:${PICTURES}?fps=2`;
@@ -55,7 +63,7 @@ test('from a camera to a phone\'s timeline', { timeout: 240_000 }, async (t) => 
   const starred = `${card}[data-id="${shown.id}"]`;
   await press(page, starred);
   await page.waitForSelector(named('event-view'));
-  await page.waitForFunction((it) => document.querySelector(`${it} img`)?.naturalWidth > 320, {}, named('event-view'));
+  await page.waitForFunction((it, width) => document.querySelector(`${it} img`)?.naturalWidth === width, {}, named('event-view'), await fullWidth(edge, shown.id));
   await press(page, `${named('event-view')} ${named('event-star')}`);
   await eventually('the star at the edge', async () => (await ask(edge, `/api/v1/events/${shown.id}`)).favourite);
   await picture(page, '3-event');
@@ -66,7 +74,7 @@ test('from a camera to a phone\'s timeline', { timeout: 240_000 }, async (t) => 
   assert.equal(await edge.stop(), 0);
   await page.waitForFunction((it) => document.querySelector(it)?.dataset.state !== 'connected', { timeout: 30_000 }, named('connection'));
   await picture(page, '4-edge-away');
-  await page.waitForFunction('navigator.serviceWorker?.controller !== null');
+  await page.evaluate(() => navigator.serviceWorker.ready.then(() => true));
   assert.equal(await first.stop(), 0);
   const known = await cards(page);
   await page.reload({ waitUntil: 'domcontentloaded' });
