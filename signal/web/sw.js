@@ -17,9 +17,14 @@ const FILES = [
   'js/view/picture.js', 'js/view/shell.js', 'js/view/timeline.js', 'js/words.js',
 ];
 
+/** The server answers './' with the page only to those who name text/html; to others it speaks PeerJS's JSON. */
+function asked(file) {
+  return new Request(file, { cache: 'reload', headers: file === './' ? { accept: 'text/html' } : {} });
+}
+
 self.addEventListener('install', (event) => {
   event.waitUntil(
-    caches.open(CACHE).then((cache) => cache.addAll(FILES.map((file) => new Request(file, { cache: 'reload' })))),
+    caches.open(CACHE).then((cache) => cache.addAll(FILES.map(asked))),
   );
 });
 
@@ -44,7 +49,7 @@ self.addEventListener('fetch', (event) => {
   event.respondWith(
     caches
       .open(CACHE)
-      .then((cache) => cache.match(new URL(path, self.registration.scope)))
+      .then((cache) => cache.match(new URL(path, self.registration.scope), { ignoreVary: true }))
       .then((kept) => kept ?? fetch(request)),
   );
 });

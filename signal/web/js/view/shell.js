@@ -11,6 +11,8 @@ const PLACES = [
 
 /** Ages in the bars are told anew so often, ms. */
 const TICK_MS = 10_000;
+/** Connecting for so long, the page says that it shows a saved copy, ms. */
+const PATIENCE_MS = 2000;
 
 export class Shell {
   #app;
@@ -22,6 +24,7 @@ export class Shell {
   #main = h('main', { id: 'main', tabindex: '-1' });
   #tabs;
   #view = null;
+  #connecting_ms = null;
 
   constructor(app) {
     this.#app = app;
@@ -60,15 +63,28 @@ export class Shell {
     say(this.#name, device?.name ?? 'Nightjar');
     this.#state.dataset.state = state;
     say(this.#state, stateWord(state));
-    const sentence = device ? stateSentence(state, device.name) : '';
+    const sentence = device ? stateSentence(state, device.name) || this.#waiting(state, device.name) : '';
     const down = sentence !== '';
     this.#offline.hidden = !down;
     if (!down) return;
     const [, words, retry, again] = this.#offline.children;
     say(words.children[0], feed?.synced_ms ? `Saved copy, ${ago(feed.synced_ms, Date.now())}.` : 'Nothing saved yet.');
     say(words.children[1], sentence);
-    retry.hidden = state === 'unpaired';
+    retry.hidden = state === 'unpaired' || state === 'connecting';
     again.hidden = state !== 'unpaired';
+  }
+
+  /** What is said of a connection that takes its time; nothing of a quick one. */
+  #waiting(state, name) {
+    if (state !== 'connecting') {
+      this.#connecting_ms = null;
+      return '';
+    }
+    if (this.#connecting_ms === null) {
+      this.#connecting_ms = Date.now();
+      setTimeout(() => this.#render(), PATIENCE_MS);
+    }
+    return Date.now() - this.#connecting_ms < PATIENCE_MS ? '' : `Calling ${name}…`;
   }
 
   /** Says that this origin allows neither installing nor starting offline. */
