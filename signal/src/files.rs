@@ -127,13 +127,12 @@ impl Files {
             Response::new(200, content_type, file.content.clone())
         };
         let response = response.with("ETag", file.etag.clone()).with("Cache-Control", "no-cache");
-        Some(if content_type.starts_with("text/javascript") && name != WORKER {
+        Some(match name {
+            INDEX => response.with("Content-Security-Policy", POLICY).with("Vary", "Accept"),
+            WORKER => response.with("Content-Security-Policy", POLICY),
             // link.js and what it imports serve other apps too.
-            response.for_any_origin()
-        } else if content_type.starts_with("text/html") {
-            response.with("Content-Security-Policy", POLICY).with("Vary", "Accept")
-        } else {
-            response
+            _ if content_type.starts_with("text/javascript") => response.for_any_origin(),
+            _ => response,
         })
     }
 }

@@ -105,9 +105,8 @@ impl Head {
         let mut request = httparse::Request::new(&mut slots);
         match request.parse(bytes) {
             Ok(httparse::Status::Complete(_)) => {}
-            Ok(httparse::Status::Partial) => return Err(Error::Malformed),
             Err(httparse::Error::TooManyHeaders) => return Err(Error::HeadTooBig),
-            Err(_) => return Err(Error::Malformed),
+            Ok(httparse::Status::Partial) | Err(_) => return Err(Error::Malformed),
         }
         let method = match request.method {
             Some("GET") => Method::Get,
@@ -232,6 +231,7 @@ pub fn decode(text: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests cut their own bytes")]
 mod tests {
     use super::*;
 

@@ -241,7 +241,7 @@ impl Place {
         let room = RoomId::parse(room).ok_or_else(|| deny(Denied::Foreign))?;
         self.meeting.with_realm(|realm, _| match (method, action) {
             (Method::Post, "join") => {
-                let about = parse_about(body).ok_or_else(|| Response::refusal(400))?;
+                let about = parse_about(body).map_err(|_| Response::refusal(400))?;
                 let members = realm.join(conn, &room, from, about).map_err(deny)?;
                 Ok(json(&Joined { ids: &ids(members) }))
             }
@@ -292,18 +292,18 @@ fn device(member: &Member) -> Device<'_> {
     Device { id, name: if member.about.name.is_empty() { id } else { &member.about.name } }
 }
 
-/// What a join's body says: `{"role":"edge","name":"Front door"}`, or nothing. `None` where it
-/// is no JSON.
-fn parse_about(body: &[u8]) -> Option<Option<About>> {
-    let text = std::str::from_utf8(body).ok()?;
+/// What a join's body says: `{"role":"edge","name":"Front door"}`, or nothing; an error where
+/// it is no JSON.
+fn parse_about(body: &[u8]) -> Result<Option<About>, json::Error> {
+    let text = std::str::from_utf8(body).map_err(|_| json::Error::Syntax)?;
     if text.trim().is_empty() {
-        return Some(None);
+        return Ok(None);
     }
-    json::check(text).ok()?;
+    json::check(text)?;
     let word = |name| json::member(text, name).and_then(json::string).unwrap_or_default();
     let (role, name) = (word("role"), word("name"));
     let says_something = !(role.is_empty() && name.is_empty());
-    Some(says_something.then(|| About::new(role == "edge", &name)))
+    Ok(says_something.then(|| About::new(role == "edge", &name)))
 }
 
 fn deny(denied: Denied) -> Response {
@@ -332,15 +332,15 @@ mod tests {
 
     #[test]
     fn a_join_says_who_joins_or_nothing() {
-        assert_eq!(parse_about(b""), Some(None));
-        assert_eq!(parse_about(b" {} "), Some(None));
-        assert_eq!(parse_about(b"null"), Some(None));
-        assert_eq!(parse_about(b"{\"role\":7}"), Some(None));
+        assert_eq!(parse_about(b""), Ok(None));
+        assert_eq!(parse_about(b" {} "), Ok(None));
+        assert_eq!(parse_about(b"null"), Ok(None));
+        assert_eq!(parse_about(b"{\"role\":7}"), Ok(None));
         let edge = About { is_edge: true, name: "D\u{f6}r \u{1f600}".into() };
         let body = b"{\"name\":\"D\\u00f6r \\ud83d\\ude00\",\"role\":\"edge\",\"x\":[1]}";
-        assert_eq!(parse_about(body), Some(Some(edge)));
+        assert_eq!(parse_about(body), Ok(Some(edge)));
         for wrong in [&b"x"[..], b"{", b"\xff", &[b'['; 4000]] {
-            assert_eq!(parse_about(wrong), None);
+            assert!(parse_about(wrong).is_err());
         }
     }
 

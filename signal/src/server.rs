@@ -29,7 +29,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const FAREWELL: Duration = Duration::from_millis(2500);
 
 /// How often `--home` looks at the machine's interfaces again.
-const LOOK_AROUND: Duration = Duration::from_secs(60);
+const LOOK_AROUND: Duration = Duration::from_mins(1);
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(config: Config) -> Result<(), Error> {
@@ -86,7 +86,7 @@ pub fn run(config: Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// Who is here: WebSockets are waited for at the end, visitors are not.
+/// Who is here: clients with a socket are waited for at the end, visitors are not.
 #[derive(Debug)]
 struct Hall {
     visitors: Cell<usize>,

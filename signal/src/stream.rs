@@ -51,6 +51,7 @@ impl AsyncWrite for Stream {
     }
 
     /// Says that nothing more comes; smol's own close says nothing.
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "TLS has a word to say"))]
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Poll::Ready(stream.get_ref().shutdown(Shutdown::Write)),

@@ -33,6 +33,9 @@ fn keyed(block: &[u8; BLOCK], pad: u8, message: &[u8]) -> [u8; 20] {
 mod tests {
     use super::*;
 
+    /// A key, a message, and the first sixteen and last four bytes.
+    type Row = (&'static [u8], &'static [u8], u128, [u8; 4]);
+
     /// RFC 2202 section 3.
     #[test]
     fn says_what_the_rfc_says() {
@@ -40,7 +43,7 @@ mod tests {
         let second = 0xeffc_df6a_e5eb_2fa2_d274_16d5_f184_df9c_u128;
         let sixth = 0xaa4a_e5e1_5272_d00e_9570_5637_ce8a_3b55_u128;
         let long = b"Test Using Larger Than Block-Size Key - Hash Key First";
-        let table: [(&[u8], &[u8], u128, [u8; 4]); 3] = [
+        let table: [Row; 3] = [
             (&[0x0b; 20], b"Hi There", first, [0xf1, 0x46, 0xbe, 0x00]),
             (b"Jefe", b"what do ya want for nothing?", second, [0x25, 0x9a, 0x7c, 0x79]),
             (&[0xaa; 80], long, sixth, [0xed, 0x40, 0x21, 0x12]),
