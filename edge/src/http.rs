@@ -166,7 +166,7 @@ fn headers<'a>(
     named.map(|header| header.value.as_str())
 }
 
-/// The response in tiny_http's words.
+/// The response in the words of `tiny_http`.
 fn translate(response: Response) -> tiny_http::Response<io::Cursor<Vec<u8>>> {
     let length = response.body.len();
     let cache = match response.cache {

@@ -53,9 +53,8 @@ pub(crate) fn check(principal: Principal, route: &Route) -> Result<(), Denied> {
     let pairs = matches!(route, Route::Pair);
     let rules = matches!(route, Route::Pairing | Route::Clients | Route::Client(_));
     match principal {
-        Principal::Owner | Principal::Client(_) => Ok(()),
         Principal::Legacy if rules => Err(Denied::Forbidden),
-        Principal::Legacy => Ok(()),
+        Principal::Owner | Principal::Client(_) | Principal::Legacy => Ok(()),
         Principal::Nobody if public || pairs => Ok(()),
         Principal::Nobody => Err(Denied::NotPaired),
     }

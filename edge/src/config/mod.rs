@@ -283,15 +283,12 @@ impl Config {
 fn key_of(option: &str) -> Result<&'static str, Error> {
     let key = if option == "labels" { "labels_file".into() } else { option.replace('-', "_") };
     let own = option != "labels-file" && !option.contains('_');
-    match KEYS.into_iter().find(|known| own && *known == key) {
-        Some(known) => Ok(known),
-        None => {
-            let options = KEYS.into_iter().filter(|key| *key != "labels").map(flag_of);
-            let extra = ["print-config", "version", "help"];
-            let guess = closest(option, options.chain(extra), "--");
-            Err(Error(format!("unknown option --{option}{guess}")))
-        }
-    }
+    KEYS.into_iter().find(|known| own && *known == key).ok_or_else(|| {
+        let options = KEYS.into_iter().filter(|key| *key != "labels").map(flag_of);
+        let extra = ["print-config", "version", "help"];
+        let guess = closest(option, options.chain(extra), "--");
+        Error(format!("unknown option --{option}{guess}"))
+    })
 }
 
 /// The option of a key.

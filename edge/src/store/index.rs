@@ -9,8 +9,8 @@ use super::record::{Found, Record, Tag, Take, Walk, parse_event, write_event};
 use edge_core::event::{Event, EventId};
 use edge_core::time::UnixMs;
 use redb::{
-    Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
-    WriteTransaction,
+    AccessGuard, Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition, WriteTransaction,
 };
 use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -155,7 +155,7 @@ impl Index {
             let state = {
                 let table = transaction.open_table(STATE)?;
                 let value = table.get(0)?;
-                let bytes = value.as_ref().map(|value| value.value());
+                let bytes = value.as_ref().map(AccessGuard::value);
                 bytes.map_or(Ok(State::default()), |bytes| {
                     unseal(0, bytes).and_then(State::parse).ok_or(Damaged)
                 })?
@@ -178,7 +178,7 @@ impl Index {
         isolated(|| {
             let table = self.database.begin_read()?.open_table(STATE)?;
             let value = table.get(0)?;
-            let bytes = value.as_ref().map(|value| value.value());
+            let bytes = value.as_ref().map(AccessGuard::value);
             bytes.map_or(Ok(State::default()), |bytes| {
                 unseal(0, bytes).and_then(State::parse).ok_or(Damaged)
             })

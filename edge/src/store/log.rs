@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 /// Length of a full segment, bytes.
 pub(super) const SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
 /// Bytes before a segment's first record.
-pub(super) const SEGMENT_HEADER_BYTES: u64 = 28;
+pub(super) const SEGMENT_HEADER_BYTES: u64 = HEADER_LENGTH as u64;
+/// The same, as memory counts.
+const HEADER_LENGTH: usize = 28;
 const MAGIC: [u8; 8] = *b"NJSEG\0\0\x01";
 
 /// Where a record lies.
@@ -70,14 +72,11 @@ impl Log {
         for &number in segments.keys() {
             next_id = next_id.max(read_header(&path(folder, number), number)?.unwrap_or(1));
         }
-        let number = match segments.last_key_value() {
-            Some((&number, _)) => number,
-            None => {
-                create(folder, 1, next_id)?;
-                segments.insert(1, SEGMENT_HEADER_BYTES);
-                1
-            }
-        };
+        if segments.is_empty() {
+            create(folder, 1, next_id)?;
+            segments.insert(1, SEGMENT_HEADER_BYTES);
+        }
+        let number = segments.keys().next_back().copied().expect("a log has a tail");
         let tail = File::options().write(true).open(path(folder, number))?;
         let folder = folder.into();
         let pending = Vec::new();
@@ -157,12 +156,11 @@ impl Log {
         let (_, length) = self.segments.iter_mut().next_back().expect("a log has a tail");
         let written =
             self.tail.write_all_at(&pending, *length).and_then(|()| self.tail.sync_data());
-        match written {
-            Ok(()) => *length += pending.len() as u64,
-            Err(_) => {
-                self.broken = true;
-                let _ = self.tail.set_len(*length);
-            }
+        if written.is_ok() {
+            *length += pending.len() as u64;
+        } else {
+            self.broken = true;
+            let _ = self.tail.set_len(*length);
         }
         written
     }
@@ -237,7 +235,7 @@ fn create(folder: &Path, number: u32, next_id: u64) -> io::Result<File> {
 
 /// The next event id in a segment's header; `None` where the header is damaged.
 fn read_header(path: &Path, number: u32) -> io::Result<Option<u64>> {
-    let mut header = [0; SEGMENT_HEADER_BYTES as usize];
+    let mut header = [0; HEADER_LENGTH];
     match File::open(path)?.read_exact_at(&mut header, 0) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         other => other?,
@@ -264,7 +262,7 @@ struct Tail {
 /// holds no whole record goes.
 fn heal_tail(path: &Path, number: u32) -> io::Result<Tail> {
     let bytes = fs::read(path)?;
-    let header = SEGMENT_HEADER_BYTES as usize;
+    let header = HEADER_LENGTH;
     let mut length = bytes.len();
     let mut damaged = 0;
     for found in Walk::new(&bytes, header) {

@@ -94,9 +94,11 @@ impl Recorder {
     pub fn record(&self, change: Change) -> bool {
         match self.queue.try_send(Job::Change(change)) {
             Ok(()) => true,
-            Err(TrySendError::Full(Job::Change(Change::Improved { .. }))) => false,
+            Err(
+                TrySendError::Full(Job::Change(Change::Improved { .. }))
+                | TrySendError::Disconnected(_),
+            ) => false,
             Err(TrySendError::Full(job)) => self.queue.send(job).is_ok(),
-            Err(TrySendError::Disconnected(_)) => false,
         }
     }
 }

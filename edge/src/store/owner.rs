@@ -177,14 +177,15 @@ impl Owner {
     /// Writes something said and waits until the card has it.
     pub(super) fn say(&mut self, words: &[Word]) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(words.len() * (HEADER_BYTES + 1));
-        words.iter().for_each(|word| word.write(&mut bytes));
+        for word in words {
+            word.write(&mut bytes);
+        }
         let written =
             self.file.write_all_at(&bytes, self.length).and_then(|()| self.file.sync_data());
-        match written {
-            Ok(()) => self.length += bytes.len() as u64,
-            Err(_) => {
-                let _ = self.file.set_len(self.length);
-            }
+        if written.is_ok() {
+            self.length += bytes.len() as u64;
+        } else {
+            let _ = self.file.set_len(self.length);
         }
         written
     }

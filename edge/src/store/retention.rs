@@ -97,7 +97,9 @@ impl Writer {
         self.commit(batch, false)?;
         self.log.delete(number)?;
         self.shared.bytes.store(self.log.bytes(), std::sync::atomic::Ordering::Relaxed);
-        forgotten.into_iter().for_each(|id| self.gone(EventId(id)));
+        for id in forgotten {
+            self.gone(EventId(id));
+        }
         Ok(())
     }
 
@@ -134,7 +136,9 @@ impl Writer {
         }
         if !forgotten.is_empty() {
             self.settle(group)?;
-            forgotten.into_iter().for_each(|id| self.gone(EventId(id)));
+            for id in forgotten {
+                self.gone(EventId(id));
+            }
         }
         Ok(())
     }

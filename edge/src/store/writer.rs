@@ -1,7 +1,7 @@
 //! The one thread that writes to the card: drains what waits, syncs once, then lists it.
 
 use super::index::{Batch, Damaged, Index};
-use super::log::{Location, Log, SEGMENT_BYTES};
+use super::log::{Location, Log, SEGMENT_BYTES, SEGMENT_HEADER_BYTES};
 use super::owner::{Marks, Owner, Word};
 use super::record::{RECORD_BYTES, Record, Tag, write_event};
 use super::{Change, Client, Error, Kind, Limits, Pictures, Shared};
@@ -116,20 +116,14 @@ impl Writer {
         let log = Log::open(&dir.join("log"), segment_bytes).map_err(failed)?;
         let (owner, state, damaged) = Owner::open(&dir.join("owner.log")).map_err(failed)?;
         let mut damaged = damaged + log.damaged();
-        let index = match catch_up(&dir.join("index.redb"), &log) {
-            Ok((index, found)) => {
-                damaged += found;
-                index
-            }
-            Err(Damaged) => {
-                say!("store: the index is missing or damaged; rebuilding it from the log");
-                let (index, found) =
-                    rebuild(dir, &log).map_err(|Damaged| Error::new(Kind::Failed, dir, None))?;
-                damaged += found;
-                index
-            }
-        };
         let unread = |Damaged| Error::new(Kind::Failed, dir, None);
+        let (index, found) = catch_up(&dir.join("index.redb"), &log).or_else(|Damaged| {
+            if log.bytes() > SEGMENT_HEADER_BYTES {
+                say!("store: the index is missing or damaged; rebuilding it from the log");
+            }
+            rebuild(dir, &log).map_err(unread)
+        })?;
+        damaged += found;
         let next_id = index.state().map_err(unread)?.next_id.max(log.next_id());
         let open = index.open_events().map_err(unread)?;
         let saved_uses = state.clients.values().map(|c| (c.id, c.last_used)).collect();
@@ -204,8 +198,8 @@ impl Writer {
         let mut group = Group::default();
         let staged = changes.into_iter().try_for_each(|change| self.stage(&mut group, change));
         let done = staged.and_then(|()| self.settle(group));
-        if let Ok(ids) = &done {
-            ids.iter().for_each(|id| self.bell.ring(What::Event(EventId(*id))));
+        for id in done.iter().flatten() {
+            self.bell.ring(What::Event(EventId(*id)));
         }
         self.note(done.map(drop));
     }

@@ -176,7 +176,7 @@ impl Route {
         })
     }
 
-    /// The route as the OpenAPI file writes it.
+    /// The route as `openapi.json` writes it.
     pub const fn template(&self) -> &'static str {
         match self {
             Self::Root => "/",
