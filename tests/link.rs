@@ -73,6 +73,8 @@ struct Phone {
     is_open: bool,
     is_closed: bool,
     heard: VecDeque<(bool, Vec<u8>)>,
+    /// Lines of the box's candidates that followed its answer.
+    candidates: Vec<String>,
     next_ticket: u32,
 }
 
@@ -108,6 +110,7 @@ impl Phone {
             is_open: false,
             is_closed: false,
             heard: VecDeque::new(),
+            candidates: Vec::new(),
             next_ticket: 0,
         };
         let mut text = format!(r#"{{"type":"OFFER","dst":"{edge}","payload":{{"type":"data","#);
@@ -187,9 +190,15 @@ impl Phone {
     }
 
     fn hear_signal(&mut self, text: &str) {
-        if member(text, "type") == "ANSWER" {
+        let kind = member(text, "type");
+        let payload = json::member(text, "payload").unwrap_or("{}");
+        if kind == "CANDIDATE" {
+            assert_eq!(member(payload, "connectionId"), "c1");
+            let candidate = json::member(payload, "candidate").expect("a candidate");
+            self.candidates.push(member(candidate, "candidate"));
+        }
+        if kind == "ANSWER" {
             assert_eq!(member(text, "src"), self.edge);
-            let payload = json::member(text, "payload").expect("a payload");
             assert_eq!(member(payload, "connectionId"), "c1");
             let sdp = member(json::member(payload, "sdp").expect("an answer"), "sdp");
             let answer = SdpAnswer::from_sdp_string(&sdp).expect("an SDP");
@@ -372,6 +381,103 @@ fn where_all_places_are_taken_the_longest_silent_stranger_gives_way() {
     second.until("the second gives way", |phone| phone.is_closed);
     assert_eq!(first.fetch("GET", "/api/ping", "", "").0, 200);
     assert_eq!(third.fetch("GET", "/api/ping", "", "").0, 200);
+}
+
+/// A STUN server on `ip` that sees everybody at 203.0.113.7:7777 (RFC 5737).
+fn stun_server(ip: std::net::IpAddr) -> SocketAddr {
+    let socket = UdpSocket::bind((ip, 0)).expect("a socket");
+    let address = socket.local_addr().expect("a bound socket");
+    std::thread::spawn(move || {
+        let mut buf = [0; 64];
+        while let Ok((20, source)) = socket.recv_from(&mut buf) {
+            let mapped = [0, 0x20, 0, 8, 0, 1, 0x3f, 0x73, 0xea, 0x12, 0xd5, 0x45];
+            let answer = [&[1, 1, 0, 12][..], &buf[4..20], &mapped].concat();
+            let _ = socket.send_to(&answer, source);
+        }
+    });
+    address
+}
+
+#[test]
+fn what_a_stun_server_sees_follows_the_answer() {
+    let locals = gather::local();
+    let ip = *locals.iter().find(|ip| ip.is_ipv4()).expect("an IPv4 address");
+    let server = stun_server(ip);
+    let home = Home::new(&["--ice", &format!("stun:{server}")]);
+    let mut phone = home.phone("nightjar", true);
+    phone.until("a candidate", |phone| !phone.candidates.is_empty());
+    let line = &phone.candidates[0];
+    assert!(line.contains("203.0.113.7 7777 typ srflx raddr"), "{line}");
+    assert_eq!(phone.fetch("GET", "/api/ping", "", "").0, 200);
+}
+
+#[test]
+fn signaling_over_tls_wants_the_right_name_and_the_right_signer() {
+    let data = Scratch::new("link-tls");
+    let write = |name: &str, text: &str| {
+        let path = data.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("a path in UTF-8").to_owned()
+    };
+    let issue = |name: &str| rcgen::generate_simple_self_signed([name.to_owned()]).expect("made");
+    let (good, other) = (issue("127.0.0.1"), issue("127.0.0.1"));
+    let cert = write("cert.pem", &good.cert.pem());
+    let key = write("key.pem", &good.signing_key.serialize_pem());
+    let stranger = write("stranger.pem", &other.cert.pem());
+    let args = ["--listen", "127.0.0.1:0", "--home", "--tls-cert", &cert, "--tls-key", &key];
+    let signal = Program::start("nightjar-signal", &args);
+    let port = signal.address("http").rsplit(':').next().expect("a port").to_owned();
+    for (host, ca, expect) in
+        [("127.0.0.1", &cert, true), ("127.0.0.1", &stranger, false), ("localhost", &cert, false)]
+    {
+        let folder = data.path().join(format!("{host}-{expect}-{}", ca == &cert));
+        std::fs::create_dir_all(&folder).expect("made");
+        let folder = folder.to_str().expect("a path in UTF-8");
+        let url = format!("wss://{host}:{port}/");
+        let args = ["--data-dir", folder, "--http", "127.0.0.1:0"];
+        let edge = Program::start(
+            "nightjar-edge",
+            &[&args[..], &["--signal", &url, "--signal-ca", ca]].concat(),
+        );
+        let status = web::get(edge.address("http"), "/api/v1/status");
+        let id = member(status.text(), "peer_id");
+        let joined = joins(&good.cert.der().to_vec(), &port, &id, if expect { 20 } else { 3 });
+        assert_eq!(joined, expect, "{host}");
+    }
+}
+
+/// Whether the box `id` is registered at the TLS server within so many seconds: then the
+/// server refuses its id to others.
+fn joins(root: &[u8], port: &str, id: &str, seconds: u64) -> bool {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(root.to_vec().into()).expect("a certificate");
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let config = rustls::ClientConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let config = std::sync::Arc::new(config);
+    let clock = Clock::start();
+    while clock.now().0 < seconds * 1000 {
+        let name = "127.0.0.1".try_into().expect("a name");
+        let mut tls = rustls::ClientConnection::new(config.clone(), name).expect("a client");
+        let mut tcp = TcpStream::connect(format!("127.0.0.1:{port}")).expect("it listens");
+        let mut stream = rustls::Stream::new(&mut tls, &mut tcp);
+        let head = format!(
+            "GET /peerjs/{id}/none/room/id HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("the server reads");
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer);
+        // A registered id with another token is told apart from an unknown one.
+        if answer.contains("Invalid token provided") {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    false
 }
 
 #[test]
