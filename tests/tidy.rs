@@ -18,8 +18,9 @@ const FLOORS: &[(&str, u8)] = &[
     ("signaling", 42),
     ("api", 40),
     ("principal", 30),
+    // Makes the store's pictures of the camera's frames; the eye's own.
+    ("thumb", 30),
     ("store", 20),
-    ("thumb", 20),
     ("model", 20),
     ("camera", 20),
     ("config", 12),

@@ -54,6 +54,7 @@ fn run(config: Config) -> Result<(), String> {
     let store = Store::open(&config.data_dir, limits, clock, Arc::clone(&bell))
         .map_err(words("--data-dir"))?;
     let identity = Identity::load_or_create(&config.data_dir).map_err(words("--data-dir"))?;
+    say_what_is_missing(&cameras, model.as_deref());
     let names: Vec<_> = cameras.iter().map(|(name, _)| name.clone()).collect();
     let config = Arc::new(config);
     let house = Arc::new(House {
@@ -110,20 +111,24 @@ fn cameras(config: &Config) -> Result<Vec<(String, Spec)>, String> {
     if !config.camera.is_empty() {
         return Spec::parse_all(&config.camera).map_err(words("--camera"));
     }
-    let Some(path) = camera::first_v4l2() else {
-        say!("no camera is named and no V4L2 device is here");
-        return Ok(Vec::new());
-    };
+    let Some(path) = camera::first_v4l2() else { return Ok(Vec::new()) };
     Spec::parse_all(&[format!("v4l2:{}", path.display())]).map_err(words("--camera"))
 }
 
 fn model(config: &Config) -> Result<Option<Arc<Model>>, String> {
-    let Some(path) = &config.model else {
-        say!("no model: motion is reported, but not what moves");
-        return Ok(None);
-    };
+    let Some(path) = &config.model else { return Ok(None) };
     let labels = config.labels_file.as_deref();
     Model::load(path, labels).map(Some).map_err(words("--model"))
+}
+
+/// Said once nothing can be refused any more: a refusal is one line.
+fn say_what_is_missing(cameras: &[(String, Spec)], model: Option<&Model>) {
+    if cameras.is_empty() {
+        say!("no camera is named and no V4L2 device is here");
+    }
+    if model.is_none() {
+        say!("no model: motion is reported, but not what moves");
+    }
 }
 
 fn words<E: Display>(option: &str) -> impl Fn(E) -> String {

@@ -116,7 +116,7 @@ impl Household {
     fn live(&mut self, options: &Trial, model: Option<&Path>) -> Result<(), Failure> {
         let address = match options.value("--signal") {
             Some(url) => url.to_string_lossy().into_owned(),
-            None => match self.start(SIGNAL, &signal_args(options.lan))? {
+            None => match self.start_server(options.lan)? {
                 Answer::Ready(line) => server_url(&line)?,
                 Answer::Stop => return Ok(()),
             },
@@ -125,6 +125,17 @@ impl Household {
             Answer::Ready(line) => self.watch(options, &address, &line),
             Answer::Stop => Ok(()),
         }
+    }
+
+    /// On the usual port; where that is taken, on any.
+    fn start_server(&mut self, lan: bool) -> Result<Answer, Failure> {
+        let host = if lan { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+        if TcpListener::bind((host, PORT)).is_ok()
+            && let Ok(answer) = self.start(SIGNAL, &signal_args(host, PORT))
+        {
+            return Ok(answer);
+        }
+        self.start(SIGNAL, &signal_args(host, 0))
     }
 
     fn start(&mut self, name: &'static str, args: &[OsString]) -> Result<Answer, Failure> {
@@ -205,14 +216,12 @@ impl Household {
     }
 }
 
-/// Loopback unless the network is let in; the usual port unless it is taken.
-fn signal_args(lan: bool) -> Vec<OsString> {
-    let host = if lan { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
-    let free = TcpListener::bind((host, PORT)).is_ok();
-    let listen = SocketAddr::from((host, if free { PORT } else { 0 }));
-    let mut args = vec!["--listen".into(), listen.to_string().into(), "--home".into()];
-    if lan {
-        args.extend(["--stun".into(), SocketAddr::from((host, 0)).to_string().into()]);
+/// A home's server; one that others can reach answers STUN as well.
+fn signal_args(host: Ipv4Addr, port: u16) -> Vec<OsString> {
+    let at = |port| SocketAddr::from((host, port)).to_string().into();
+    let mut args = vec!["--listen".into(), at(port), "--home".into()];
+    if !host.is_loopback() {
+        args.extend(["--stun".into(), at(0)]);
     }
     args
 }
@@ -337,10 +346,10 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_the_default() {
-        let args = text(signal_args(false));
-        assert!(args[1].starts_with("127.0.0.1:"), "{args:?}");
-        assert!(!args.contains(&"--stun".to_string()));
-        assert!(text(signal_args(true))[1].starts_with("0.0.0.0:"));
+    fn only_a_server_that_others_reach_answers_stun() {
+        let alone = text(signal_args(Ipv4Addr::LOCALHOST, PORT));
+        assert_eq!(alone, ["--listen", "127.0.0.1:9000", "--home"]);
+        let open = text(signal_args(Ipv4Addr::UNSPECIFIED, 0));
+        assert_eq!(open, ["--listen", "0.0.0.0:0", "--home", "--stun", "0.0.0.0:0"]);
     }
 }
