@@ -69,7 +69,9 @@ class PeerFetch {
       const timer = setTimeout(() => fail(new Error(`${path}: no answer`)), ANSWER_WITHIN_MS);
       const end = (settle) => (value) => { clearTimeout(timer); this.#waiting = null; settle(value); };
       this.#waiting = { header: null, done: end(done), fail: end(fail) };
-      this.#connection.send(JSON.stringify({ url: `http://localhost:8778/${path}`, method }));
+      // Everything is an absolute URL, but the ping: that one is recognised by how it begins.
+      const url = path.startsWith('ping') ? path : `http://localhost:8778/${path}`;
+      this.#connection.send(JSON.stringify({ url, method }));
     });
   }
 
