@@ -441,7 +441,7 @@ fn signaling_over_tls_wants_the_right_name_and_the_right_signer() {
         );
         let status = web::get(edge.address("http"), "/api/v1/status");
         let id = member(status.text(), "peer_id");
-        let joined = joins(&good.cert.der().to_vec(), &port, &id, if expect { 20 } else { 3 });
+        let joined = joins(good.cert.der(), &port, &id, if expect { 20 } else { 3 });
         assert_eq!(joined, expect, "{host}");
     }
 }
