@@ -1,5 +1,6 @@
 //! The meeting place as clients meet it: the shipped binary, real sockets, and tungstenite as
-//! the other side. S1 and so on are the conformance list that PeerJS servers are held to.
+//! the other side. S1 and so on are the conformance list that `PeerJS` servers are held to.
+#![expect(clippy::disallowed_methods, reason = "the outside measures real time")]
 
 use harness::data::Scratch;
 use harness::program::{Program, binary};
@@ -637,7 +638,7 @@ fn slow_heads_are_closed() {
     }
 }
 
-/// The app: types, policy, ETag, and a stamped service worker.
+/// The app: types, policy, `ETag`, and a stamped service worker.
 #[test]
 fn the_app_is_served_with_care() {
     let server = Server::start(&[]);

@@ -22,6 +22,9 @@ use std::time::Duration;
 /// Most connections at once that are no WebSocket (yet); one more is closed unheard.
 const VISITORS_MAX: usize = 4096;
 
+/// Connections that wait to be accepted; the system may allow fewer.
+const BACKLOG: i32 = 4096;
+
 /// How long no connection is accepted after the system had none to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -36,6 +39,8 @@ pub fn run(config: Config) -> Result<(), Error> {
     raise_file_limit();
     let clock = Clock::start();
     let listener = bind(config.listen, "--listen", TcpListener::bind)?;
+    // The standard library's 128 are too few for a whole neighbourhood that returns at once.
+    let _ = rustix::net::listen(listener.get_ref(), BACKLOG);
     let stun = config.stun.map(|at| bind(at, "--stun", UdpSocket::bind)).transpose()?;
     let lock = Lock::new(&config)?;
     let goodbye = goodbye_signal()?;
