@@ -8,6 +8,8 @@ use edge_core::link::head::{RequestHead, ResponseHead};
 use edge_core::link::legacy::{self, Legacy};
 use edge_core::link::responder::{self, Heard, Responder};
 use edge_core::link::wire::{CHUNK_BYTES, Chunk};
+use edge_core::rest::path::Route;
+use edge_core::rest::{json as body, query};
 use edge_core::time::Instant;
 use signal_proto::message::Message;
 use signal_proto::network::{Network, Site};
@@ -28,7 +30,9 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("link", link),
     ("legacy", legacy),
     ("message", message),
+    ("query", query),
     ("realm", realm),
+    ("rest", rest),
     ("signaling", signaling),
     ("stun", stun),
     ("websocket", websocket),
@@ -212,6 +216,35 @@ pub fn stun(bytes: &[u8]) {
     if let Some(told) = stun::parse_answer(&answer, transaction) {
         assert_eq!(told, source, "who asks is told its own address");
     }
+}
+
+/// A query string of the REST.
+pub fn query(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(events) = query::Events::parse(text) {
+        assert!((1..=query::LIMIT_MAX).contains(&events.limit));
+    }
+    let _ = query::Events::parse_timeline(text);
+    let _ = query::find_number(text, "s");
+    if let Some(plain) = query::unescape::<64>(text, true) {
+        assert!(plain.len() <= text.len());
+    }
+}
+
+/// A path and a body of the REST.
+pub fn rest(bytes: &[u8]) {
+    if body::guard(bytes).is_ok() {
+        let _ = body::Flags::parse(bytes);
+    }
+    if let Ok(name) = body::name(bytes) {
+        assert!(body::check_name(&name).as_ref() == Some(&name), "a name stays that name");
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(route) = Route::parse(text) {
+        assert!(!route.methods().is_empty(), "{text} is answered by some method");
+        assert!(route.template().starts_with('/'));
+    }
+    let _ = body::unescape::<64>(text);
 }
 
 /// A signaling server that says anything to the edge.
