@@ -272,7 +272,7 @@ impl Pair {
         }
     }
 
-    fn to_box(&mut self, bytes: List<u8>) {
+    fn at_box(&mut self, bytes: List<u8>) {
         let soonest = self.up.back().map_or(self.now, |last| last.0);
         let at = soonest.max(self.now).plus_ms(self.dice.below(20));
         self.up.push_back((at, bytes));
@@ -284,7 +284,7 @@ impl Pair {
                 let body = if self.dice.below(3) == 0 { self.dice.index(60_000) } else { 0 };
                 self.wishes.insert(*next_ticket, Wish { body, ..Wish::default() });
                 let json = format!("{{\"method\":\"GET\",\"path\":\"/{next_ticket}\"}}");
-                self.to_box(chunk(*next_ticket, Kind::Head, json.as_bytes()));
+                self.at_box(chunk(*next_ticket, Kind::Head, json.as_bytes()));
                 *next_ticket += 1;
             }
             4..=8 => {
@@ -300,15 +300,15 @@ impl Pair {
                 let piece: List<u8> = (wish.sent..end).map(|at| byte_of(ticket, at)).collect();
                 let last = end == wish.body;
                 wish.sent = if last { end + 1 } else { end };
-                self.to_box(chunk(ticket, if last { Kind::Last } else { Kind::More }, &piece));
+                self.at_box(chunk(ticket, if last { Kind::Last } else { Kind::More }, &piece));
             }
             9 if self.dice.below(4) == 0 && !self.wishes.is_empty() => {
                 let open: List<u32> = self.wishes.keys().copied().collect();
                 let ticket = open[self.dice.index(open.len())];
                 self.wishes.remove(&ticket);
-                self.to_box(chunk(ticket, Kind::Cancel, b""));
+                self.at_box(chunk(ticket, Kind::Cancel, b""));
             }
-            _ => self.to_box(chunk(u32::MAX, Kind::Ping, b"")),
+            _ => self.at_box(chunk(u32::MAX, Kind::Ping, b"")),
         }
     }
 
@@ -416,7 +416,7 @@ impl Pair {
                 let wish = self.wishes.get_mut(&ticket).expect("just seen");
                 if wish.sent <= wish.body {
                     wish.sent = usize::MAX;
-                    self.to_box(chunk(ticket, Kind::Last, b""));
+                    self.at_box(chunk(ticket, Kind::Last, b""));
                 }
             }
         }
@@ -483,7 +483,7 @@ fn any_messages_leave_the_machine_whole() {
                 box_.handle_answer(ask, head(dice.index(50_000)));
             }
             if dice.below(4) == 0 {
-                drain(&mut box_, &[5; 50_000]);
+                drain(&mut box_, &std::vec![5; 50_000]);
             }
         }
     }
