@@ -100,7 +100,7 @@ export async function eventually(what, ask, ms = 30_000) {
 /** A folder that goes when the test ends. */
 export function scratch(t) {
   const folder = mkdtempSync(join(tmpdir(), 'nightjar-browser-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  t.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }));
   return folder;
 }
 

@@ -10,7 +10,7 @@
 //! Older clients open the channel unordered, where SCTP may deliver a body before its header.
 //! There each message is handed over only once everything before it is acknowledged, so that
 //! no two messages are ever in flight together. Every request is answered within 15 s, as the
-//! client gives up for good at 20 s. signal/README.md, "Link".
+//! client gives up for good at 20 s. signal/README.md, "The link".
 
 use super::head::{METHOD_BYTES, PATH_BYTES, Pen, RequestHead, ResponseHead, read};
 use super::{Ask, NEVER};

@@ -3,7 +3,7 @@
 //! [`wire`] holds the bytes and [`head`] the JSON of label `nightjar`, [`responder`] answers
 //! it; [`legacy`] answers `PeerFetch` clients on label `http-proxy`. Both are machines without
 //! I/O: one mutation, then drain `poll_output` until it has nothing left but a time.
-//! signal/README.md, "Link", is normative.
+//! signal/README.md, "The link", is normative.
 
 pub mod head;
 pub mod legacy;

@@ -8,7 +8,7 @@
 //! ```
 //! The shell owns every body. It appends the pieces that [`Heard`] lends, asks the API once a
 //! request is whole, and lends the answer's bytes back while they are sent. The channel is
-//! ordered and reliable; time is an argument. signal/README.md, "Link".
+//! ordered and reliable; time is an argument. signal/README.md, "The link".
 
 use super::head::{RequestHead, ResponseHead};
 use super::wire::{CHUNK_BYTES, Chunk, HEADER_BYTES, Kind, PIECE_BYTES};

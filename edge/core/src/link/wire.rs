@@ -7,7 +7,7 @@
 //!  +--------+------+--------- - -
 //! ```
 //! The ticket is big-endian. One data-channel message is one chunk. Golden bytes, shared with
-//! the browser's twin: tests/vectors/link.txt. See signal/README.md, "Link".
+//! the browser's twin: tests/vectors/link.txt. See signal/README.md, "The link".
 #![deny(clippy::indexing_slicing)]
 
 /// Bytes before the piece.
