@@ -1,7 +1,7 @@
 //! The net thread: signaling, sessions, and the pool that has the API answer them.
 //!
-//! One thread runs every socket; it never blocks. Requests are answered by [`workers`], each
-//! session is a task of its own ([`session`]), and a panic in one ends that one.
+//! One thread runs every socket; it never blocks. Requests are answered by `workers`, each
+//! session is a task of its own (`session`), and a panic in one ends that one.
 
 mod session;
 mod workers;

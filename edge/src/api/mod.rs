@@ -95,7 +95,7 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
-/// Why a request is not done. Its status, code and words: [`Refusal::table`].
+/// Why a request is not done. Its status, code and words: one table, `Refusal::table`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// The target or the body is not what it should be.
