@@ -3,7 +3,7 @@
 import puppeteer from 'puppeteer-core';
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { scratch } from './program.mjs';
+import { atEnd, scratch } from './program.mjs';
 
 const SCREENSHOTS = fileURLToPath(new URL('./screenshots/', import.meta.url));
 const QUIET = [
@@ -21,6 +21,7 @@ export async function launch(t, args = []) {
     userDataDir: scratch(t),
     args: [...QUIET, ...args],
   });
+  atEnd(t, () => browser.close());
   return browser;
 }
 

@@ -97,17 +97,34 @@ export async function eventually(what, ask, ms = 30_000) {
   }
 }
 
+const endings = new WeakMap();
+
+/** Runs `end` when the test ends: the last one first, and all of them whatever happens to one. */
+export function atEnd(t, end) {
+  if (endings.has(t)) {
+    endings.get(t).push(end);
+    return;
+  }
+  const ends = [end];
+  endings.set(t, ends);
+  t.after(async () => {
+    for (const each of ends.reverse()) {
+      await Promise.resolve().then(each).catch((error) => console.error(`while ending: ${error.stack}`));
+    }
+  });
+}
+
 /** A folder that goes when the test ends. */
 export function scratch(t) {
   const folder = mkdtempSync(join(tmpdir(), 'nightjar-browser-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }));
+  atEnd(t, () => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
   return folder;
 }
 
 /** A signaling server for one home; `listen` names a port to come back to. */
 export async function startSignal(t, listen = '127.0.0.1:0') {
   const signal = await Program.start('nightjar-signal', ['--listen', listen, '--home']);
-  t.after(() => signal.kill());
+  atEnd(t, () => signal.kill());
   return signal;
 }
 
@@ -117,7 +134,7 @@ export async function startEdge(t, { signal, data, camera = 'demo:', args = [] }
     '--data-dir', data, '--camera', camera, '--signal', `http://127.0.0.1:${signal.port()}/`,
     '--http', '127.0.0.1:0', '--name', 'Front door', ...args,
   ]);
-  t.after(() => edge.kill());
+  atEnd(t, () => edge.kill());
   return edge;
 }
 

@@ -1,6 +1,7 @@
 // A web server of a test's own: another origin, with the files that a test hands it.
 
 import { createServer } from 'node:http';
+import { atEnd } from './program.mjs';
 
 /** Serves `files` (path -> {type, body}) on loopback; resolves to the origin. */
 export async function serve(t, files) {
@@ -10,6 +11,9 @@ export async function serve(t, files) {
     response.end(file?.body ?? 'not here');
   });
   await new Promise((done) => server.listen(0, '127.0.0.1', done));
-  t.after(() => server.close());
+  atEnd(t, () => {
+    server.closeAllConnections();
+    server.close();
+  });
   return `http://127.0.0.1:${server.address().port}`;
 }
