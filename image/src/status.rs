@@ -55,6 +55,13 @@ impl Asker {
         words(&self.get("/status")?, &self.get("/clients")?, lively)
     }
 
+    /// Whether the edge has a camera at all; `None` while it does not answer.
+    pub(crate) fn has_camera(&self) -> Option<bool> {
+        let status = self.get("/status")?;
+        let (status, _) = serde_json_core::from_slice::<Status<'_>>(&status).ok()?;
+        Some(!status.cameras.is_empty())
+    }
+
     fn get(&self, path: &str) -> Option<Vec<u8>> {
         let answer = self.agent.get(format!("{}{path}", self.base)).call().ok()?;
         let mut body = Vec::new();

@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// The address that browsers remember a paired device under; another port when it is taken.
 const PORT: u16 = 9000;
+/// Where the app tells people to ask the edge on its own machine; another when it is taken.
+const HTTP_PORT: u16 = 8778;
 /// How long a program may take until it answers.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How often the status is asked for.
@@ -121,10 +123,29 @@ impl Household {
                 Answer::Stop => return Ok(()),
             },
         };
-        match self.start(EDGE, &edge_args(options, &address, model)?)? {
+        match self.start_edge(options, &address, model)? {
             Answer::Ready(line) => self.watch(options, &address, &line),
             Answer::Stop => Ok(()),
         }
+    }
+
+    /// With the first camera that the edge finds; where it finds none, with the drawn scene.
+    /// The edge is the one that knows a camera from the other nodes under /dev/video*.
+    fn start_edge(
+        &mut self,
+        options: &Trial,
+        address: &str,
+        model: Option<&Path>,
+    ) -> Result<Answer, Failure> {
+        let mut args = edge_args(options, address, model)?;
+        let Answer::Ready(line) = self.start(EDGE, &args)? else { return Ok(Answer::Stop) };
+        let asker = Asker::new(ready_value(&line, "http").unwrap_or_default());
+        if !decides(options, "--camera") || asker.has_camera() != Some(false) {
+            return Ok(Answer::Ready(line));
+        }
+        self.stop_last()?;
+        args.extend(["--camera".into(), "demo:".into()]);
+        self.start(EDGE, &args)
     }
 
     /// On the usual port; where that is taken, on any.
@@ -151,7 +172,7 @@ impl Household {
 
     fn watch(&mut self, options: &Trial, address: &str, ready: &str) -> Result<(), Failure> {
         let http = ready_value(ready, "http").unwrap_or_default();
-        self.announce(options, address);
+        self.announce(options, address, http);
         let asker = Asker::new(http);
         loop {
             let lively = screen::lock(&self.screen).is_terminal();
@@ -165,7 +186,7 @@ impl Household {
         }
     }
 
-    fn announce(&self, options: &Trial, address: &str) {
+    fn announce(&self, options: &Trial, address: &str, http: &str) {
         let mut screen = screen::lock(&self.screen);
         let here = address.replace("//127.0.0.1:", "//localhost:");
         screen.say(&format!("\nNightjar is at  {here}\n"));
@@ -176,7 +197,10 @@ impl Household {
                  is open; to install it, it needs https)\n"
             ));
         }
-        screen.say("Ctrl-C stops it.");
+        screen.say(&format!(
+            "To let another phone in: Home > Add a phone in the app, or\n  \
+             curl -X POST http://{http}/api/v1/pairing\n\nCtrl-C stops it."
+        ));
         if options.open && has_display() {
             open(&here);
         }
@@ -192,16 +216,20 @@ impl Household {
 
     /// Asks all to end, the edge first as it says goodbye to the server, and kills who does not.
     fn stop(mut self) -> Result<(), Failure> {
-        while let Some(mut program) = self.programs.pop() {
-            program.terminate();
-            if self.wait_for_end(program.name()) {
-                program.farewell()?;
-            } else {
-                program.kill();
-                return Err(Failure::Trouble(format!("{} had to be killed", program.name())));
-            }
+        while !self.programs.is_empty() {
+            self.stop_last()?;
         }
         Ok(())
+    }
+
+    fn stop_last(&mut self) -> Result<(), Failure> {
+        let Some(mut program) = self.programs.pop() else { return Ok(()) };
+        program.terminate();
+        if self.wait_for_end(program.name()) {
+            return program.farewell();
+        }
+        program.kill();
+        Err(Failure::Trouble(format!("{} had to be killed", program.name())))
     }
 
     /// `false` when it did not end in time. A second Ctrl-C does not wait longer.
@@ -240,24 +268,27 @@ fn edge_args(
     signal: &str,
     model: Option<&Path>,
 ) -> Result<Vec<OsString>, Failure> {
-    let open = |name: &str| !options.names(name) && !options.names("--config");
     let mut args = options.edge.clone();
     if !options.names("--signal") {
         args.extend(["--signal".into(), signal.into()]);
     }
-    if open("--http") {
-        args.extend(["--http".into(), "127.0.0.1:0".into()]);
+    if decides(options, "--http") {
+        let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP_PORT));
+        let port = TcpListener::bind(usual).map_or(0, |_| HTTP_PORT);
+        args.extend(["--http".into(), format!("127.0.0.1:{port}").into()]);
     }
-    if open("--data-dir") {
+    if decides(options, "--data-dir") {
         args.extend(["--data-dir".into(), data_dir()?.into()]);
     }
-    if let Some(model) = model.filter(|_| open("--model")) {
+    if let Some(model) = model.filter(|_| decides(options, "--model")) {
         args.extend(["--model".into(), model.into()]);
     }
-    if open("--camera") && !has_camera() {
-        args.extend(["--camera".into(), "demo:".into()]);
-    }
     Ok(args)
+}
+
+/// Whether an option is ours to decide: the user neither named it nor handed a config file.
+fn decides(options: &Trial, name: &str) -> bool {
+    !options.names(name) && !options.names("--config")
 }
 
 /// A lasting one: what was paired stays paired.
@@ -270,12 +301,6 @@ fn data_dir() -> Result<PathBuf, Failure> {
     std::fs::create_dir_all(&folder)
         .map_err(|error| Failure::Trouble(format!("{}: {error}", folder.display())))?;
     Ok(folder)
-}
-
-/// Whether there is a V4L2 device; the edge takes the first one that is a camera.
-fn has_camera() -> bool {
-    let devices = std::fs::read_dir("/dev").into_iter().flatten().flatten();
-    devices.into_iter().any(|it| it.file_name().to_string_lossy().starts_with("video"))
 }
 
 /// The address that others on this network know us by. Connecting a UDP socket sends nothing.
