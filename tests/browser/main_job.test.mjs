@@ -33,6 +33,9 @@ async function fullWidth(edge, id) {
 }
 
 test('from a camera to a phone\'s timeline', { timeout: 240_000 }, async (t) => {
+  for (const name of ['NIGHTJAR_MODELS', 'NIGHTJAR_PICTURES', 'NIGHTJAR_GOLDEN']) {
+    assert.ok(process.env[name], `${name} must name a folder; tests/run does it`);
+  }
   const data = scratch(t);
   const camera = `replay:${PICTURES}?fps=2`;
   const first = await startSignal(t);
