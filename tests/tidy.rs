@@ -328,3 +328,35 @@ fn every_test_file_is_built() {
     let wrong: Vec<_> = paths().into_iter().filter(unlisted).collect();
     none("test files without a [[test]] entry in tests/Cargo.toml", &wrong);
 }
+
+#[test]
+fn the_readme_points_at_what_is_there() {
+    let readme = fs::read_to_string(repository().join("README.md")).expect("a README");
+    let marks = ["](", "src=\""];
+    let targets = marks.iter().flat_map(|mark| readme.split(mark).skip(1));
+    let wrong: Vec<_> = targets
+        .filter_map(|rest| rest.split([')', '"', '#']).next())
+        .filter(|target| !target.is_empty() && !target.contains("://"))
+        .filter(|target| !repository().join(target).exists())
+        .map(str::to_owned)
+        .collect();
+    none("links of README.md that lead nowhere", &wrong);
+}
+
+#[test]
+fn one_crypto_library_is_linked() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let tree = Command::new(cargo)
+        .args(["tree", "--workspace", "--edges", "normal", "--prefix", "none", "--locked"])
+        .current_dir(repository())
+        .output()
+        .expect("cargo tree runs");
+    let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
+    let name = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    let linked: BTreeSet<_> = tree.lines().map(name).collect();
+    assert!(linked.contains("aws-lc-rs"), "the tree is not empty: {tree}");
+    let others = ["ring", "openssl", "openssl-sys", "native-tls", "rustls-rustcrypto"];
+    let wrong: Vec<_> =
+        others.map(str::to_owned).into_iter().filter(|it| linked.contains(it)).collect();
+    none("crypto libraries besides aws-lc-rs (edge/adr, decision 2)", &wrong);
+}
