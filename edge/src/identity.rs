@@ -4,10 +4,10 @@
 //! made anew by itself: a phone knows the box by it.
 
 use crate::clock::entropy;
+use crate::store::replace;
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use str0m::crypto::dtls::DtlsCert;
 
@@ -71,7 +71,8 @@ impl Identity {
             Ok(text) => Self::parse(&text).ok_or(Error::Damaged(path)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let identity = Self::create()?;
-                write(dir, &path, &identity.to_text()).map_err(|error| Error::Io(path, error))?;
+                replace(&path, identity.to_text().as_bytes())
+                    .map_err(|error| Error::Io(path, error))?;
                 Ok(identity)
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Error::Damaged(path)),
@@ -125,17 +126,6 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Writes the whole file or nothing: a power cut leaves no half of it under its name.
-fn write(dir: &Path, path: &Path, text: &str) -> io::Result<()> {
-    let draft = path.with_extension("new");
-    let _ = fs::remove_file(&draft);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    File::open(dir)?.sync_all()
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -151,6 +141,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     struct Folder(PathBuf);

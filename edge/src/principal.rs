@@ -66,13 +66,15 @@ pub struct Door {
     store: Arc<Store>,
     legacy: bool,
     window: Mutex<Window>,
+    /// Held while a phone pairs, so that one after the other does.
+    pairing: Mutex<()>,
 }
 
 impl Door {
     /// A door; `legacy` is `--legacy-clients on`. Pairing is open where no phone ever paired.
     pub fn new(store: Arc<Store>, legacy: bool) -> Self {
         let window = Mutex::new(Window::new(store.ever_paired()));
-        Self { store, legacy, window }
+        Self { store, legacy, window, pairing: Mutex::new(()) }
     }
 
     /// The principal that shows `token`; notes its use.
@@ -106,8 +108,9 @@ impl Door {
 
     /// Pairs a phone: its id and its token, which only the phone keeps.
     pub(crate) fn pair(&self, now: Instant, name: &str) -> Result<(u64, String), Denied> {
-        let mut window = self.window();
-        if !window.is_open(now) {
+        // The window itself is not held while the card writes: status asks for it.
+        let _one = self.pairing.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_open(now) {
             return Err(Denied::PairingClosed);
         }
         if self.store.clients().len() >= CLIENTS {
@@ -118,7 +121,7 @@ impl Door {
             write!(token, "{byte:02x}").expect("a String takes any text");
         }
         let id = self.store.add_client(name, hash(&token))?;
-        window.paired();
+        self.window().paired();
         Ok((id, token))
     }
 

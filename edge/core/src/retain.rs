@@ -2,7 +2,7 @@
 //!
 //! A segment goes whole. What is pinned in it (favourites, open events) is carried over to the
 //! newest segment first; where more than half of a segment is pinned, carrying it would wear the
-//! card for nothing, so it stays and only its other events are forgotten when they are too old.
+//! card for nothing, so it stays. Single events that are too old are forgotten wherever they lie.
 
 use crate::time::UnixMs;
 
@@ -36,8 +36,6 @@ pub enum Verdict {
     Keep,
     /// It goes; what is pinned is carried over.
     Drop,
-    /// It stays; what is not pinned is forgotten.
-    Thin,
 }
 
 /// A verdict for each segment, oldest first, written to `verdicts` in the same order. The last
@@ -48,10 +46,8 @@ pub fn verdicts(segments: &[Segment], limits: Limits, now: UnixMs, verdicts: &mu
     for (at, (segment, verdict)) in segments.iter().zip(verdicts).enumerate() {
         let old = is_old(segment.newest, limits.keep_days, now);
         let heavy = segment.pinned_bytes > segment.bytes / 2;
-        *verdict = if at >= sealed || !(old || total > limits.keep_bytes) {
+        *verdict = if at >= sealed || heavy || !(old || total > limits.keep_bytes) {
             Verdict::Keep
-        } else if heavy {
-            if old { Verdict::Thin } else { Verdict::Keep }
         } else {
             total -= segment.bytes - segment.pinned_bytes;
             Verdict::Drop
@@ -59,18 +55,18 @@ pub fn verdicts(segments: &[Segment], limits: Limits, now: UnixMs, verdicts: &mu
     }
 }
 
-/// Whether both clocks were set and `newest` lies more than `days` back. An unset clock never
+/// Whether both clocks were set and `time` lies more than `days` back. An unset clock never
 /// makes anything old.
-fn is_old(newest: UnixMs, days: u32, now: UnixMs) -> bool {
-    newest.is_plausible()
+pub fn is_old(time: UnixMs, days: u32, now: UnixMs) -> bool {
+    time.is_plausible()
         && now.is_plausible()
-        && now.0.saturating_sub(newest.0) > u64::from(days).saturating_mul(DAY_MS)
+        && now.0.saturating_sub(time.0) > u64::from(days).saturating_mul(DAY_MS)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Verdict::{Drop, Keep, Thin};
+    use Verdict::{Drop, Keep};
 
     const NOW: UnixMs = UnixMs(UnixMs::FIRST_PLAUSIBLE.0 + 100 * DAY_MS);
 
@@ -100,7 +96,7 @@ mod tests {
         let three = [segment(10, 2, 9), segment(10, 8, 9), segment(10, 0, 0)];
         check(&three, 22, 30, NOW, &[Drop, Keep, Keep]);
         check(&three, 0, 30, NOW, &[Drop, Keep, Keep]);
-        check(&three, 99, 5, NOW, &[Drop, Thin, Keep]);
+        check(&three, 99, 5, NOW, &[Drop, Keep, Keep]);
     }
 
     #[test]

@@ -4,15 +4,17 @@
 //! it may panic later, in places where nothing can be caught. It does not check them on reads,
 //! so every value here carries a CRC32C over its key and itself, and every call is isolated.
 
+use super::files::writing;
 use super::log::{Location, Log, Position, SEGMENT_HEADER_BYTES};
 use super::record::{Found, Record, Tag, Take, Walk, parse_event, write_event};
 use edge_core::event::{Event, EventId};
 use edge_core::time::UnixMs;
+use redb::backends::FileBackend;
 use redb::{
     AccessGuard, Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata,
     TableDefinition, WriteTransaction,
 };
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -135,9 +137,10 @@ impl Index {
     /// Opens the index at `path`, or makes an empty one.
     pub(super) fn open(path: &Path) -> Result<Self> {
         isolated(|| {
+            let file = writing().read(true).open(path)?;
             let mut builder = Database::builder();
             builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-            let database = builder.create(path)?;
+            let database = builder.create_with_backend(FileBackend::new(file)?)?;
             let transaction = database.begin_write()?;
             transaction.open_table(EVENTS)?;
             transaction.open_table(OPEN)?;
@@ -219,6 +222,28 @@ impl Index {
         })
     }
 
+    /// Shows events to `see`, oldest first, from `first` on, until it has enough (`false`).
+    pub(super) fn climb(&self, first: u64, mut see: impl FnMut(Entry) -> bool) -> Result<()> {
+        isolated(|| {
+            let table = self.database.begin_read()?.open_table(EVENTS)?;
+            for row in table.range(first..)? {
+                let (id, value) = row?;
+                if !see(entry(id.value(), value.value())?) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Damages an event's entry.
+    #[cfg(test)]
+    pub(super) fn spoil(&self, id: EventId) {
+        let transaction = self.database.begin_write().unwrap();
+        transaction.open_table(EVENTS).unwrap().insert(id.0, &b"spoilt"[..]).unwrap();
+        transaction.commit().unwrap();
+    }
+
     /// How many events there are, and when the oldest opened.
     pub(super) fn figures(&self) -> Result<(u64, Option<UnixMs>)> {
         isolated(|| {
@@ -230,14 +255,17 @@ impl Index {
     }
 
     /// Events that have not ended.
-    pub(super) fn open_events(&self) -> Result<BTreeSet<u64>> {
+    pub(super) fn open_events(&self) -> Result<BTreeMap<u64, Event>> {
         isolated(|| {
-            let table = self.database.begin_read()?.open_table(OPEN)?;
-            let mut ids = BTreeSet::new();
-            for row in table.iter()? {
-                ids.insert(row?.0.value());
+            let transaction = self.database.begin_read()?;
+            let events = transaction.open_table(EVENTS)?;
+            let mut open = BTreeMap::new();
+            for row in transaction.open_table(OPEN)?.iter()? {
+                let id = row?.0.value();
+                let value = events.get(id)?.ok_or(Damaged)?;
+                open.insert(id, entry(id, value.value())?.event);
             }
-            Ok(ids)
+            Ok(open)
         })
     }
 
@@ -366,7 +394,7 @@ impl Batch {
     pub(super) fn replay(&mut self, log: &Log) -> Result<u64> {
         let from = self.state.position;
         let known = log.segments().get(&from.segment);
-        if known.is_some_and(|length| u64::from(from.offset) > *length) || from > log.end() {
+        if known.is_some_and(|length| u64::from(from.offset) > *length) || from > log.synced() {
             return Err(Damaged);
         }
         for &number in log.segments().range(from.segment..).map(|(number, _)| number) {
@@ -423,7 +451,7 @@ impl Batch {
 
     /// Makes the batch visible; `durable` also makes it last, with all before it.
     pub(super) fn commit(mut self, log: &Log, next_id: u64, durable: bool) -> Result<()> {
-        self.state.position = log.end();
+        self.state.position = log.synced();
         self.seen(next_id.saturating_sub(1));
         let mut transaction = self.transaction;
         isolated(move || {

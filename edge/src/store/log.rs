@@ -5,10 +5,11 @@
 //! ```
 //! What was synced is never written again; a torn tail is cut when the log is opened.
 
+use super::files::{make_folder, sync_folder, writing};
 use super::record::{Found, HEADER_BYTES, RECORD_BYTES, Record, Tag, Walk};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -56,7 +57,7 @@ pub(super) struct Log {
 impl Log {
     /// Opens the log in `folder`, cuts a torn tail, makes the first segment where there is none.
     pub(super) fn open(folder: &Path, segment_bytes: u64) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
+        make_folder(folder)?;
         let mut segments = list(folder)?;
         let mut next_id = 1;
         let mut damaged = 0;
@@ -77,7 +78,7 @@ impl Log {
             segments.insert(1, SEGMENT_HEADER_BYTES);
         }
         let number = segments.keys().next_back().copied().expect("a log has a tail");
-        let tail = File::options().write(true).open(path(folder, number))?;
+        let tail = writing().open(path(folder, number))?;
         let folder = folder.into();
         let pending = Vec::new();
         let broken = false;
@@ -85,10 +86,24 @@ impl Log {
     }
 
     /// Where the next record goes.
-    pub(super) fn end(&self) -> Position {
+    fn end(&self) -> Position {
+        self.position(self.pending.len() as u64)
+    }
+
+    /// The end of what the card has.
+    pub(super) fn synced(&self) -> Position {
+        self.position(0)
+    }
+
+    fn position(&self, waiting: u64) -> Position {
         let (&segment, &length) = self.segments.last_key_value().expect("a log has a tail");
-        let offset = length + self.pending.len() as u64;
-        Position { segment, offset: u32::try_from(offset).expect("segments are short") }
+        let offset = u32::try_from(length + waiting).expect("segments are short");
+        Position { segment, offset }
+    }
+
+    /// The segment that is written.
+    pub(super) fn tail(&self) -> u32 {
+        self.synced().segment
     }
 
     /// Bytes on the card.
@@ -154,8 +169,7 @@ impl Log {
         }
         let pending = std::mem::take(&mut self.pending);
         let (_, length) = self.segments.iter_mut().next_back().expect("a log has a tail");
-        let written =
-            self.tail.write_all_at(&pending, *length).and_then(|()| self.tail.sync_data());
+        let written = write(&self.tail, &pending, *length);
         if written.is_ok() {
             *length += pending.len() as u64;
         } else {
@@ -165,9 +179,19 @@ impl Log {
         written
     }
 
-    /// Begins a new segment.
+    /// Forgets what was appended and not synced: the group it belongs to failed.
+    pub(super) fn forget_pending(&mut self) {
+        self.pending.clear();
+    }
+
+    /// Begins a new segment. A broken one is left only when nothing lies behind its synced end,
+    /// or a later start would take that for records.
     fn roll(&mut self, next_id: u64) -> io::Result<()> {
-        let number = self.end().segment + 1;
+        let Position { segment, offset } = self.synced();
+        if self.broken {
+            self.tail.set_len(offset.into())?;
+        }
+        let number = segment + 1;
         self.tail = create(&self.folder, number, next_id)?;
         self.segments.insert(number, SEGMENT_HEADER_BYTES);
         self.broken = false;
@@ -181,9 +205,12 @@ impl Log {
         sync_folder(&self.folder)
     }
 
-    /// A whole segment's bytes, for [`Walk`] from [`SEGMENT_HEADER_BYTES`] on.
+    /// A segment's synced bytes, for [`Walk`] from [`SEGMENT_HEADER_BYTES`] on.
     pub(super) fn read_segment(&self, number: u32) -> io::Result<Vec<u8>> {
-        fs::read(path(&self.folder, number))
+        let length = self.segments.get(&number).copied().unwrap_or(0);
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        File::open(path(&self.folder, number))?.take(length).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 }
 
@@ -198,9 +225,11 @@ pub(super) fn read(folder: &Path, at: Location, tag: Tag, id: u64) -> Option<Vec
     right.then(|| bytes.split_off(HEADER_BYTES))
 }
 
-/// Makes a folder's own entries last: new files, renames, deletions.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+fn write(tail: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    #[cfg(test)]
+    super::fault::strike(super::fault::Point::Tail)?;
+    tail.write_all_at(bytes, at)?;
+    tail.sync_data()
 }
 
 fn path(folder: &Path, number: u32) -> PathBuf {
@@ -225,8 +254,7 @@ fn create(folder: &Path, number: u32, next_id: u64) -> io::Result<File> {
     header.extend_from_slice(&u64::from(number).to_be_bytes());
     header.extend_from_slice(&next_id.to_be_bytes());
     header.extend_from_slice(&crc32c::crc32c(&header).to_be_bytes());
-    let file =
-        File::options().write(true).create(true).truncate(true).open(path(folder, number))?;
+    let file = writing().truncate(true).open(path(folder, number))?;
     file.write_all_at(&header, 0)?;
     file.sync_all()?;
     sync_folder(folder)?;

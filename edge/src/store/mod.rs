@@ -9,9 +9,13 @@
 //! ```
 //! An event is listed only once the card has it.
 
+#[cfg(test)]
+mod fault;
+mod files;
 mod format;
 mod index;
 mod log;
+mod mend;
 mod owner;
 mod record;
 mod retention;
@@ -23,6 +27,7 @@ use edge_core::event::{Event, EventId};
 use edge_core::rest::query::Events as Query;
 pub use edge_core::retain::Limits;
 use edge_core::time::UnixMs;
+pub(crate) use files::replace;
 use index::{Entry, Index};
 use log::Location;
 use owner::{Marks, Word};
@@ -288,13 +293,18 @@ impl Store {
         Recorder { queue: self.queue.clone(), shared: Arc::clone(&self.shared) }
     }
 
+    /// Whether the writer works: `false` once the store is closed, or when a panic ended it.
+    pub fn is_alive(&self) -> bool {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Closes open events, syncs everything and ends the writer; later changes are not taken.
-    pub fn close(&self) {
+    /// `false` when a panic had ended the writer before.
+    pub fn close(&self) -> bool {
         let _ = self.queue.send(Job::End);
         let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            let _ = thread.join();
-        }
+        thread.is_none_or(|thread| thread.join().is_ok())
     }
 
     /// A page of events, newest first.
@@ -321,7 +331,9 @@ impl Store {
             self.walk_favourites(query.before, see)?;
         } else {
             let damaged = self.shared.heed(self.shared.index().walk(query.before, see))?;
-            self.note_damaged(damaged);
+            if damaged > 0 {
+                self.shared.suspect.store(true, Ordering::Relaxed);
+            }
         }
         Ok(page)
     }
@@ -383,7 +395,7 @@ impl Store {
             // Retention may have carried it over between the two looks.
             let again = place(look()?);
             if again == found {
-                self.note_damaged(1);
+                self.shared.quarantined.fetch_add(1, Ordering::Relaxed);
                 return Ok(None);
             }
             found = again;
@@ -483,12 +495,6 @@ impl Store {
         let bytes = self.shared.bytes.load(Ordering::Relaxed);
         let quarantined = self.shared.quarantined.load(Ordering::Relaxed);
         Ok(Figures { events, bytes, oldest, quarantined })
-    }
-
-    fn note_damaged(&self, count: u64) {
-        if count > 0 {
-            self.shared.quarantined.fetch_add(count, Ordering::Relaxed);
-        }
     }
 
     /// Has the writer do something and waits for its answer.

@@ -2,7 +2,7 @@
 //! synced at once, wholly in memory while running, independent of the index.
 
 use super::Client;
-use super::format::replace;
+use super::files::{replace, swap, sync_folder, writing};
 use super::record::{Found, HEADER_BYTES, Record, Tag, Take, Walk};
 use edge_core::event::EventId;
 use edge_core::time::UnixMs;
@@ -166,7 +166,7 @@ impl Owner {
                 Found::Torn(at) => length = at,
             }
         }
-        let file = File::options().write(true).open(path)?;
+        let file = writing().open(path)?;
         if length < bytes.len() {
             file.set_len(length as u64)?;
             file.sync_all()?;
@@ -200,21 +200,42 @@ impl Owner {
         if self.length < 2 * bytes.len() as u64 {
             return Ok(());
         }
-        replace(&self.path, &bytes)?;
-        self.file = File::options().write(true).open(&self.path)?;
+        // From the rename on this is the file that counts, even where the sync fails.
+        self.file = swap(&self.path, &bytes)?;
         self.length = bytes.len() as u64;
-        Ok(())
+        sync_folder(self.path.parent().expect("a file lies in a folder"))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::fault::{self, Point};
     use super::*;
 
     fn client(id: u64) -> Client {
         let token_hash = [u8::try_from(id).unwrap(); 32];
         let (paired, last_used) = (UnixMs(5), Some(UnixMs(6)));
         Client { id, name: format!("phone {id}"), paired, last_used, token_hash }
+    }
+
+    #[test]
+    fn a_rewrite_that_half_fails_loses_no_later_word() {
+        let name = format!("nightjar-owner-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("owner.log");
+        let (mut owner, mut state, _) = Owner::open(&path).unwrap();
+        let name = Word::Name("n".repeat(60));
+        state.hear(name.clone());
+        owner.say(&vec![name; 1000]).unwrap();
+        fault::ask(Point::Folder, io::ErrorKind::Other);
+        owner.compact(&state).unwrap_err();
+        let last = Word::Client(client(7));
+        owner.say(std::slice::from_ref(&last)).unwrap();
+        state.hear(last);
+        let (_, again, damaged) = Owner::open(&path).unwrap();
+        assert_eq!((again, damaged), (state, 0));
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

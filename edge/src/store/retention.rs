@@ -1,31 +1,69 @@
 //! Makes room: the oldest segments go, what is pinned in them is carried to the newest.
 
+use super::Pictures;
 use super::log::SEGMENT_HEADER_BYTES;
 use super::record::{Found, HEADER_BYTES, Tag, Walk};
 use super::writer::{Fault, Group, Writer};
 use edge_core::event::EventId;
-use edge_core::retain::{Limits, Segment, Verdict, verdicts};
+use edge_core::retain::{Limits, Segment, Verdict, is_old, verdicts};
 use edge_core::time::UnixMs;
 use std::collections::{BTreeSet, HashMap};
 
+/// Events forgotten for their age that share one sync.
+const GROUP_BURIALS: usize = 256;
+
 impl Writer {
-    /// Looks over all segments and deletes, thins or keeps each.
+    /// Looks over all segments and deletes or keeps each.
     pub(super) fn retain(&mut self) -> Result<(), Fault> {
-        self.retained = self.log.end().segment;
+        self.retained = self.log.tail();
         let numbers: Vec<u32> = self.log.segments().keys().copied().collect();
         let facts = self.facts()?;
         let mut decided = vec![Verdict::Keep; facts.len()];
         let limits = Limits { keep_bytes: self.room(), keep_days: self.limits.keep_days };
         verdicts(&facts, limits, self.clock.unix_ms(), &mut decided);
+        let mut done = Ok(());
         for (number, verdict) in numbers.into_iter().zip(decided) {
-            match verdict {
-                Verdict::Keep => {}
-                Verdict::Drop => self.drop_segment(number)?,
-                Verdict::Thin => self.thin_segment(number)?,
+            if verdict == Verdict::Keep {
+                continue;
+            }
+            match self.drop_segment(number) {
+                // To carry what is pinned needs room, or it cannot be read: the next may go.
+                Err(Fault::Card(error)) => {
+                    self.resume()?;
+                    done = Err(Fault::Card(error));
+                }
+                dropped => dropped?,
             }
         }
-        self.retained = self.log.end().segment;
-        Ok(())
+        self.retained = self.log.tail();
+        done
+    }
+
+    /// Forgets events that are too old, whatever their segment. Their bytes go with it.
+    pub(super) fn bury_old(&mut self) -> Result<(), Fault> {
+        let (days, now) = (self.limits.keep_days, self.clock.unix_ms());
+        let pinned = self.pinned();
+        let mut first = 0;
+        loop {
+            let mut old = Vec::new();
+            self.shared.index().climb(first, |super::Entry { event, .. }| {
+                let goes = event.ended.is_some() && !pinned.contains(&event.id.0);
+                if goes && is_old(event.started, days, now) {
+                    old.push(event.id);
+                }
+                old.len() < GROUP_BURIALS
+            })?;
+            let Some(last) = old.last() else { return Ok(()) };
+            first = last.0 + 1;
+            let mut group = Group::default();
+            for id in &old {
+                self.append(&mut group, Tag::Gone, id.0, &[])?;
+            }
+            self.settle(group)?;
+            for id in old {
+                self.gone(id);
+            }
+        }
     }
 
     /// Bytes for all segments as they are now: the limit less what the tail may still grow.
@@ -55,7 +93,7 @@ impl Writer {
 
     /// Events that stay whatever their age: favourites, and those that have not ended.
     fn pinned(&self) -> BTreeSet<u64> {
-        let mut pinned = self.open.clone();
+        let mut pinned: BTreeSet<u64> = self.open.keys().copied().collect();
         self.shared.owner(|owner| {
             let starred = owner.marks.iter().filter(|(_, marks)| marks.favourite);
             pinned.extend(starred.map(|(id, _)| id.0));
@@ -84,18 +122,20 @@ impl Writer {
                 forgotten.push(id);
             }
         }
-        if self.log.segments().keys().next().is_some_and(|first| *first < number) {
-            for id in tombs {
+        for id in tombs {
+            if self.is_before(number, id)? {
                 self.append(&mut group, Tag::Gone, id, &[])?;
             }
         }
-        let mut batch = self.sync_into_batch(&group)?;
+        self.log.sync()?;
+        let mut batch = self.batch(&group)?;
         for id in &forgotten {
             batch.forget(*id)?;
         }
         batch.forget_segment(number)?;
         self.commit(batch, false)?;
         self.log.delete(number)?;
+        self.spans.remove(&number);
         self.shared.bytes.store(self.log.bytes(), std::sync::atomic::Ordering::Relaxed);
         for id in forgotten {
             self.gone(EventId(id));
@@ -103,11 +143,33 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether a segment older than `number` can still speak of an event.
+    fn is_before(&mut self, number: u32, id: u64) -> Result<bool, Fault> {
+        let older: Vec<u32> =
+            self.log.segments().range(..number).map(|(older, _)| *older).collect();
+        for older in older {
+            if !self.spans.contains_key(&older) {
+                let (ids, _) = self.inhabitants(older)?;
+                self.spans.insert(older, ids.first().copied().zip(ids.last().copied()));
+            }
+            if let Some(Some((low, high))) = self.spans.get(&older)
+                && (*low..=*high).contains(&id)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Copies an event's parts in `number` to the tail, its record last.
     fn carry(&mut self, group: &mut Group, number: u32, entry: &super::Entry) -> Result<(), Fault> {
         let id = entry.event.id.0;
         for (tag, at) in entry.parts() {
-            if at.segment != number && tag != Tag::Event {
+            if tag == Tag::Event {
+                self.stage_event(group, entry.event.clone(), &Pictures::default())?;
+                continue;
+            }
+            if at.segment != number {
                 continue;
             }
             match super::log::read(self.log.folder(), at, tag, id) {
@@ -115,29 +177,6 @@ impl Writer {
                 None => {
                     self.shared.quarantined.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 }
-            }
-        }
-        Ok(())
-    }
-
-    /// Forgets what is not pinned in a segment that stays.
-    fn thin_segment(&mut self, number: u32) -> Result<(), Fault> {
-        let (ids, _) = self.inhabitants(number)?;
-        let pinned = self.pinned();
-        let mut group = Group::default();
-        let mut forgotten = Vec::new();
-        for id in ids {
-            let there = self.shared.index().get(EventId(id))?;
-            let here = there.is_some_and(|entry| entry.record.segment == number);
-            if here && !pinned.contains(&id) {
-                self.append(&mut group, Tag::Gone, id, &[])?;
-                forgotten.push(id);
-            }
-        }
-        if !forgotten.is_empty() {
-            self.settle(group)?;
-            for id in forgotten {
-                self.gone(EventId(id));
             }
         }
         Ok(())

@@ -8,6 +8,8 @@ use smol::channel::Receiver;
 use std::collections::BTreeMap;
 use std::fs;
 
+mod faults;
+
 const PLENTY: Limits = Limits { keep_bytes: 1 << 30, keep_days: 36_500 };
 /// A moment the clock was set.
 const THEN: u64 = UnixMs::FIRST_PLAUSIBLE.0 + 1_000_000;
@@ -504,8 +506,9 @@ fn a_directory_of_another_kind_is_refused_in_words() {
     drop(open().unwrap());
     assert_eq!(fs::read_to_string(folder.0.join("format")).unwrap(), "nightjar store 1\n");
     for (text, kind, words) in [
-        ("nightjar store 2\n", Kind::Newer, "newer version"),
-        ("something\n", Kind::Foreign, "no nightjar store"),
+        (&b"nightjar store 2\n"[..], Kind::Newer, "newer version"),
+        (b"something\n", Kind::Foreign, "no nightjar store"),
+        (b"nightjar store \xff\n", Kind::Foreign, "no nightjar store"),
     ] {
         fs::write(folder.0.join("format"), text).unwrap();
         let error = open().unwrap_err();

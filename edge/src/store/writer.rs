@@ -1,7 +1,8 @@
 //! The one thread that writes to the card: drains what waits, syncs once, then lists it.
 
-use super::index::{Batch, Damaged, Index};
+use super::index::{Batch, Damaged};
 use super::log::{Location, Log, SEGMENT_BYTES, SEGMENT_HEADER_BYTES};
+use super::mend::{Health, catch_up, rebuild};
 use super::owner::{Marks, Owner, Word};
 use super::record::{RECORD_BYTES, Record, Tag, write_event};
 use super::{Change, Client, Error, Kind, Limits, Pictures, Shared};
@@ -10,13 +11,12 @@ use crate::notice::{Bell, What};
 use crate::say;
 use edge_core::event::{Event, EventId};
 use edge_core::time::{Instant, UnixMs};
-use std::collections::{BTreeSet, HashMap};
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 /// Changes that share one sync.
@@ -81,7 +81,7 @@ pub(super) struct Writer {
     pub(super) bell: Arc<Bell>,
     owner: Owner,
     /// Events that have not ended.
-    pub(super) open: BTreeSet<u64>,
+    pub(super) open: BTreeMap<u64, Event>,
     /// Deleted while open: what the eye still says of them is not heard.
     deleted: BTreeSet<u64>,
     /// Last uses of phones as the card has them.
@@ -91,8 +91,10 @@ pub(super) struct Writer {
     rounded: Instant,
     /// The tail when retention last looked.
     pub(super) retained: u32,
+    /// Lowest and highest event id in segments that are no longer written.
+    pub(super) spans: HashMap<u32, Option<(u64, u64)>>,
     dirty: bool,
-    failing: bool,
+    pub(super) health: Health,
 }
 
 /// Records of one group: appended, not yet in the index.
@@ -152,8 +154,9 @@ impl Writer {
             hardened: now,
             rounded: now,
             retained: 0,
+            spans: HashMap::new(),
             dirty: false,
-            failing: false,
+            health: Health::default(),
         };
         writer.forget_lost_marks().map_err(|fault| writer.error(&fault))?;
         let last = writer.shared.index().state().map_err(unread)?.last;
@@ -191,7 +194,7 @@ impl Writer {
     }
 
     /// Records a group of changes: all or none of them.
-    fn record(&mut self, changes: Vec<Change>) {
+    pub(super) fn record(&mut self, changes: Vec<Change>) {
         if changes.is_empty() {
             return;
         }
@@ -199,7 +202,7 @@ impl Writer {
         let staged = changes.into_iter().try_for_each(|change| self.stage(&mut group, change));
         let done = staged.and_then(|()| self.settle(group));
         for id in done.iter().flatten() {
-            self.bell.ring(What::Event(EventId(*id)));
+            self.bell.ring(What::Event(*id));
         }
         self.note(done.map(drop));
     }
@@ -217,11 +220,8 @@ impl Writer {
                 if self.deleted.remove(&id.0) {
                     return Ok(());
                 }
-                let known = match group.events.get(&id.0) {
-                    Some(event) => Some(event.clone()),
-                    None => self.shared.index().get(id)?.map(|entry| entry.event),
-                };
-                let Some(event) = known else { return Ok(()) };
+                let known = group.events.get(&id.0).or_else(|| self.open.get(&id.0));
+                let Some(event) = known.cloned() else { return Ok(()) };
                 let ended = Some(ended.max(event.started));
                 self.stage_event(group, Event { ended, ..event }, &Pictures::default())
             }
@@ -263,23 +263,32 @@ impl Writer {
         Ok(())
     }
 
-    /// Syncs a group and takes it into the index; the ids of its events.
-    pub(super) fn settle(&mut self, group: Group) -> Result<Vec<u64>, Fault> {
-        let batch = self.sync_into_batch(&group)?;
-        self.commit(batch, false)?;
-        for event in group.events.values() {
+    /// Syncs a group and takes it into the index; the events that are listed by that.
+    pub(super) fn settle(&mut self, group: Group) -> Result<Vec<EventId>, Fault> {
+        self.log.sync()?;
+        let ids: Vec<EventId> = group.events.keys().copied().map(EventId).collect();
+        let taken = if self.is_behind() { Ok(false) } else { self.take_in(&group).map(|()| true) };
+        for event in group.events.into_values() {
             if event.ended.is_some() {
                 self.open.remove(&event.id.0);
             } else {
-                self.open.insert(event.id.0);
+                self.open.insert(event.id.0, event);
             }
         }
-        Ok(group.events.into_keys().collect())
+        if matches!(taken, Ok(true)) {
+            return Ok(ids);
+        }
+        self.ring_later(ids.into_iter());
+        taken.map(|_| Vec::new())
     }
 
-    /// Syncs a group; a batch that holds it, not yet visible.
-    pub(super) fn sync_into_batch(&mut self, group: &Group) -> Result<Batch, Fault> {
-        self.log.sync()?;
+    fn take_in(&mut self, group: &Group) -> Result<(), Fault> {
+        let batch = self.batch(group)?;
+        self.commit(batch, false)
+    }
+
+    /// A batch that holds a synced group, not yet visible.
+    pub(super) fn batch(&self, group: &Group) -> Result<Batch, Fault> {
         let mut batch = self.shared.index().batch()?;
         for (at, tag, id, bytes) in &group.records {
             batch.apply(*at, &Record { tag: *tag, id: *id, bytes })?;
@@ -326,6 +335,9 @@ impl Writer {
 
     /// Deletes an event.
     pub(super) fn delete(&mut self, id: EventId) -> Result<bool, Error> {
+        if self.is_behind() {
+            return Err(self.error(&Fault::Index));
+        }
         if self.shared.heed(self.shared.index().get(id))?.is_none() {
             return Ok(false);
         }
@@ -338,7 +350,7 @@ impl Writer {
             self.note(Err(fault));
             return Err(error);
         }
-        if self.open.remove(&id.0) {
+        if self.open.remove(&id.0).is_some() {
             self.deleted.insert(id.0);
         }
         self.gone(id);
@@ -373,11 +385,12 @@ impl Writer {
     }
 
     /// What is due by time.
-    fn tick(&mut self) {
+    pub(super) fn tick(&mut self) {
         let now = self.clock.now();
-        if self.shared.suspect.swap(false, Ordering::Relaxed) {
+        if self.may_rebuild() && self.shared.suspect.swap(false, Ordering::Relaxed) {
             self.note(Err(Fault::Index));
         }
+        self.mend();
         if !self.open.is_empty() && now.since_ms(self.beaten) >= BEAT_MS {
             self.beaten = now;
             let beaten = self.beat();
@@ -388,14 +401,21 @@ impl Writer {
             self.rounded = now;
             self.save_uses();
         }
-        if round || self.log.end().segment != self.retained {
+        if self.is_behind() {
+            return;
+        }
+        if round || self.log.tail() != self.retained {
             let retained = self.retain();
-            self.note(retained);
+            self.note_fault(retained);
+        }
+        if round && !self.is_behind() {
+            let buried = self.bury_old();
+            self.note_fault(buried);
         }
         if self.dirty && now.since_ms(self.hardened) >= HARDEN_MS {
             self.hardened = now;
             let hardened = self.harden();
-            self.note(hardened);
+            self.note_fault(hardened);
         }
     }
 
@@ -408,6 +428,9 @@ impl Writer {
     }
 
     fn harden(&mut self) -> Result<(), Fault> {
+        if self.is_behind() {
+            return Ok(());
+        }
         self.shared.index().harden()?;
         self.dirty = false;
         Ok(())
@@ -434,7 +457,8 @@ impl Writer {
     /// Ends every open event at `last`, or at its start where that is later.
     fn close_open(&mut self, last: UnixMs) -> Result<(), Fault> {
         let mut group = Group::default();
-        for id in std::mem::take(&mut self.open) {
+        let open: Vec<u64> = self.open.keys().copied().collect();
+        for id in open {
             self.stage(&mut group, Change::Closed { id: EventId(id), ended: last })?;
         }
         if group.records.is_empty() {
@@ -463,78 +487,10 @@ impl Writer {
         self.save_uses();
     }
 
-    /// Brings index and log together again after a fault, and says so once.
-    pub(super) fn note(&mut self, outcome: Result<(), Fault>) {
-        let Err(fault) = outcome else {
-            if std::mem::take(&mut self.failing) {
-                say!("store: the card takes data again");
-            }
-            return;
-        };
-        if !std::mem::replace(&mut self.failing, true) {
-            match &fault {
-                Fault::Card(error) => say!("store: the card does not take data: {error}"),
-                Fault::Index => say!("store: the index is damaged; rebuilding it from the log"),
-            }
-        }
-        let mended = match fault {
-            Fault::Card(_) => self.catch_up(),
-            Fault::Index => Err(Damaged),
-        };
-        if mended.is_err() {
-            let _ = self.replace_index();
-        }
-    }
-
-    /// Takes in what the log has and the index has not.
-    fn catch_up(&mut self) -> Result<(), Damaged> {
-        let mut batch = self.shared.index().batch()?;
-        batch.replay(&self.log)?;
-        self.commit(batch, false).map_err(|_| Damaged)?;
-        self.open = self.shared.index().open_events()?;
-        Ok(())
-    }
-
-    /// Makes the index anew while readers keep the old one.
-    fn replace_index(&mut self) -> Result<(), Damaged> {
-        let (index, damaged) = rebuild(&self.shared.dir, &self.log)?;
-        self.open = index.open_events()?;
-        self.shared.quarantined.fetch_add(damaged, Ordering::Relaxed);
-        *self.shared.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
-        Ok(())
-    }
-
     fn error(&self, fault: &Fault) -> Error {
         self.shared.failed(match fault {
             Fault::Card(error) => Some(error.kind().into()),
             Fault::Index => None,
         })
     }
-}
-
-/// Opens an index and takes in what came after it; with the count of damaged stretches.
-fn catch_up(path: &Path, log: &Log) -> Result<(Index, u64), Damaged> {
-    if !path.exists() {
-        return Err(Damaged);
-    }
-    let index = Index::open(path)?;
-    let mut batch = index.batch()?;
-    let before = batch.state();
-    let damaged = batch.replay(log)?;
-    if before.position != log.end() {
-        batch.commit(log, 0, true)?;
-    }
-    Ok((index, damaged))
-}
-
-/// Makes an index from the whole log, puts it in the old one's place.
-fn rebuild(dir: &Path, log: &Log) -> Result<(Index, u64), Damaged> {
-    let fresh = dir.join("index.new");
-    let _ = fs::remove_file(&fresh);
-    let index = Index::open(&fresh)?;
-    let mut batch = index.batch()?;
-    let damaged = batch.replay(log)?;
-    batch.commit(log, 0, true)?;
-    fs::rename(&fresh, dir.join("index.redb")).map_err(|_| Damaged)?;
-    Ok((index, damaged))
 }
