@@ -31,12 +31,17 @@ struct Home {
 
 impl Home {
     fn new(options: &[&str]) -> Self {
+        Self::of("nightjar-edge", options)
+    }
+
+    /// Of that binary.
+    fn of(edge: &str, options: &[&str]) -> Self {
         let signal = Program::start("nightjar-signal", &["--listen", "127.0.0.1:0", "--home"]);
         let data = Scratch::new("link");
         let url = format!("http://{}", signal.address("http"));
         let folder = data.path().to_str().expect("a path in UTF-8");
         let args = ["--data-dir", folder, "--http", "127.0.0.1:0", "--signal", &url];
-        let edge = Program::start("nightjar-edge", &[&args[..], options].concat());
+        let edge = Program::start(edge, &[&args[..], options].concat());
         Self { signal: Some(signal), edge, _data: data }
     }
 
@@ -262,6 +267,16 @@ impl Phone {
         (status, String::from_utf8(body).expect("text"))
     }
 
+    /// One request of a `PeerFetch` client and its answer: status and body.
+    fn fetch_legacy(&mut self, path: &str) -> (u16, String) {
+        self.say(false, format!(r#"{{"url":"http://localhost{path}"}}"#).as_bytes());
+        let (binary, header) = self.next();
+        assert!(!binary, "a header first");
+        let (binary, body) = self.next();
+        assert!(binary, "then a body");
+        (member(&header, "status").parse().expect("a status"), body)
+    }
+
     fn next(&mut self) -> (bool, String) {
         self.until("a message", |phone| !phone.heard.is_empty());
         let (binary, bytes) = self.heard.pop_front().expect("just seen");
@@ -371,16 +386,113 @@ fn the_link_outlives_the_signaling_server_and_the_box_returns_to_it() {
     assert_eq!(phone.fetch("GET", "/api/ping", "", "").0, 200);
 }
 
+/// A phone that pairs and shows its token; and that, as further members of a head.
+fn paired(home: &Home) -> (Phone, String) {
+    let mut phone = home.phone("nightjar", true);
+    web::request(home.edge.address("http"), "POST", "/api/v1/pairing", &[], &[]);
+    let (status, body) = phone.fetch("POST", "/api/v1/pair", "", r#"{"name":"Test phone"}"#);
+    assert_eq!(status, 200, "{body}");
+    let token = format!(r#","token":"{}""#, member(&body, "token"));
+    assert_eq!(phone.fetch("GET", "/api/v1/status", &token, "").0, 200);
+    (phone, token)
+}
+
 #[test]
-fn where_all_places_are_taken_the_longest_silent_stranger_gives_way() {
-    let home = Home::new(&["--max-sessions", "2"]);
+fn strangers_take_no_place_from_a_paired_phone() {
+    let home = Home::new(&["--max-sessions", "1"]);
+    let (mut phone, token) = paired(&home);
     let mut first = home.phone("nightjar", true);
     let mut second = home.phone("nightjar", true);
     assert_eq!(first.fetch("GET", "/api/ping", "", "").0, 200);
     let mut third = home.phone("nightjar", true);
-    second.until("the second gives way", |phone| phone.is_closed);
-    assert_eq!(first.fetch("GET", "/api/ping", "", "").0, 200);
-    assert_eq!(third.fetch("GET", "/api/ping", "", "").0, 200);
+    first.until("the oldest stranger gives way", |phone| phone.is_closed);
+    for stranger in [&mut second, &mut third] {
+        assert_eq!(stranger.fetch("GET", "/api/ping", "", "").0, 200);
+    }
+    assert_eq!(phone.fetch("GET", "/api/v1/status", &token, "").0, 200);
+    assert_eq!(third.fetch("GET", "/api/v1/status", &token, "").0, 200);
+    phone.until("the longest silent phone gives way to a proven one", |phone| phone.is_closed);
+    assert_eq!(third.fetch("GET", "/api/v1/status", &token, "").0, 200);
+}
+
+#[test]
+fn a_stranger_that_shows_no_token_is_let_go() {
+    let home = Home::new(&[]);
+    let (mut phone, token) = paired(&home);
+    let mut stranger = home.phone("nightjar", true);
+    let late = stranger.clock.std_now() + Duration::from_secs(35);
+    let mut said = stranger.clock.std_now();
+    while !stranger.is_closed {
+        assert!(stranger.clock.std_now() < late, "pings are no proof");
+        if stranger.clock.std_now() - said > Duration::from_secs(1) {
+            said = stranger.clock.std_now();
+            stranger.say_chunk(0, Kind::Ping, b"");
+            phone.say_chunk(0, Kind::Ping, b"");
+        }
+        stranger.step();
+        phone.step();
+    }
+    assert_eq!(phone.fetch("GET", "/api/v1/status", &token, "").0, 200);
+}
+
+#[test]
+fn an_event_reaches_a_paired_phone_by_itself() {
+    let home = Home::new(&["--camera", "demo:"]);
+    let (mut phone, token) = paired(&home);
+    let late = phone.clock.std_now() + Duration::from_secs(60);
+    let event = loop {
+        assert!(phone.clock.std_now() < late, "no event");
+        phone.step();
+        let Some((_, bytes)) = phone.heard.pop_front() else { continue };
+        let chunk = Chunk::parse(&bytes).expect("a chunk");
+        let text = String::from_utf8(chunk.piece.to_vec()).expect("text");
+        if chunk.kind == Kind::Push && member(&text, "type") == "event" {
+            break json::member(&text, "event").expect("an event").to_owned();
+        }
+    };
+    let id = member(&event, "id");
+    let (status, body) = phone.fetch("GET", &format!("/api/v1/events/{id}"), &token, "");
+    assert_eq!((status, member(&body, "camera")), (200, member(&event, "camera")), "{body}");
+}
+
+#[test]
+fn a_panic_in_a_request_ends_that_request_only() {
+    let home = Home::of("nightjar-edge-faults", &["--legacy-clients", "on"]);
+    let (mut phone, token) = paired(&home);
+    let (status, body) = phone.fetch("GET", "/api/v1/test/panic", &token, "");
+    let error = json::member(&body, "error").expect("an error").to_owned();
+    assert_eq!((status, member(&error, "code").as_str()), (500, "internal"), "{body}");
+    assert_eq!(phone.fetch("GET", "/api/v1/status", &token, "").0, 200);
+    let mut old = home.phone("http-proxy", false);
+    let (status, body) = old.fetch_legacy("/api/v1/test/panic");
+    let error = json::member(&body, "error").expect("an error").to_owned();
+    assert_eq!((status, member(&error, "code").as_str()), (500, "internal"), "{body}");
+    assert_eq!(old.fetch_legacy("/api/v1/status").0, 200);
+    let loopback = home.edge.address("http");
+    assert_eq!(web::get(loopback, "/api/v1/test/panic").status, 500);
+    assert_eq!(phone.fetch("GET", "/api/v1/status", &token, "").0, 200);
+}
+
+#[test]
+fn slow_answers_are_announced_and_late_ones_given_up() {
+    let home = Home::of("nightjar-edge-faults", &["--legacy-clients", "on"]);
+    let mut phone = home.phone("http-proxy", false);
+    for (seconds, least, status) in [(3, 2, 200), (16, 13, 504)] {
+        let url = format!("/api/v1/test/slow?s={seconds}");
+        phone.say(false, format!(r#"{{"url":"{url}"}}"#).as_bytes());
+        let mut working = 0;
+        let header = loop {
+            match phone.next() {
+                (false, text) if text == r#"{"status":202}"# => working += 1,
+                (false, text) => break text,
+                (true, body) => panic!("a body before its header: {body}"),
+            }
+        };
+        assert_eq!(member(&header, "status"), status.to_string(), "{url}");
+        assert!(working >= least, "{url}: {working}");
+        assert!(phone.next().0, "a binary body");
+    }
+    assert_eq!(phone.fetch_legacy("/api/v1/status").0, 200);
 }
 
 /// A STUN server on `ip` that sees everybody at 203.0.113.7:7777 (RFC 5737).

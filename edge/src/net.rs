@@ -3,6 +3,7 @@
 //! One thread runs every socket; it never blocks. Requests are answered by `workers`, each
 //! session is a task of its own (`session`), and a panic in one ends that one.
 
+mod places;
 mod session;
 mod workers;
 
@@ -10,13 +11,15 @@ use crate::api::House;
 use crate::clock::{Clock, entropy};
 use crate::identity::Identity;
 use crate::notice::{Notice, What};
-use crate::peer::offer::{self, Offer};
+use crate::peer::offer::{self, Label, Offer};
 use crate::peer::{Moment, Session, gather};
+use crate::principal::Principal;
 use crate::say;
 use crate::signaling::{self, Dialer, Server, Signaling, Told};
 use edge_core::event::EventId;
 use edge_core::rest::body;
 use edge_core::time::Instant;
+use places::{Key, Places, Standing};
 use session::{Handle, Note};
 use signal_proto::client::relay;
 use signal_proto::message::Kind;
@@ -24,8 +27,7 @@ use signal_proto::peer_id::PeerId;
 use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::FutureExt as _;
-use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -44,7 +46,14 @@ const EARLY: usize = 16;
 const EARLY_CANDIDATES: usize = 16;
 /// Candidates that came before their offer are kept so long, ms.
 const EARLY_MS: u64 = 30_000;
-/// How often the stop flag is looked at, ms.
+/// A STUN server whose name is not resolved by then is not asked, ms.
+const RESOLVE_WITHIN_MS: u64 = 5_000;
+/// Names that are being resolved at once, each by a thread of the system's resolver; further
+/// ones are left out.
+const RESOLVING: usize = 16;
+/// Turns that a session has to close its sockets when another takes its place.
+const LEAVE_TURNS: usize = 100;
+/// How often the stop flag and the strangers are looked at, ms.
 const STOP_MS: u64 = 100;
 /// How often our own addresses are looked at, ms.
 const NETWORK_MS: u64 = 5_000;
@@ -128,11 +137,13 @@ fn run(setup: Setup, dialer: Option<Dialer>) {
     }
     let hub = Hub {
         executor: Rc::clone(&executor),
-        clock: setup.house.clock,
-        ice: setup.house.config.ice.clone(),
+        clock: setup.clock,
+        ice: setup.config.ice.clone(),
+        places: Places::new(setup.config.max_sessions),
+        resolving: Rc::new(()),
+        pairing: setup.clock.now(),
         house: setup.house,
         identity: setup.identity,
-        sessions: Rc::default(),
         early: VecDeque::new(),
         pool,
         outbox,
@@ -159,10 +170,6 @@ async fn watch_network(change: Sender<()>) {
     }
 }
 
-/// A session by its phone and the phone's name for the connection.
-type Key = (String, String);
-type Sessions = Rc<RefCell<BTreeMap<Key, Rc<Handle>>>>;
-
 /// Candidates that came before their offer.
 struct Early {
     key: Key,
@@ -176,7 +183,11 @@ struct Hub {
     house: Arc<House>,
     identity: Identity,
     ice: Vec<String>,
-    sessions: Sessions,
+    places: Rc<Places>,
+    /// One more reference for each name that is being resolved.
+    resolving: Rc<()>,
+    /// When pairing was last seen open.
+    pairing: Instant,
     early: VecDeque<Early>,
     pool: Sender<workers::Job>,
     outbox: Sender<String>,
@@ -195,7 +206,8 @@ impl Hub {
         notices: Receiver<Notice>,
         stop: Arc<AtomicBool>,
     ) {
-        let mut next_number = None;
+        let mut next_number = 0;
+        let mut looked = self.clock.now();
         while !stop.load(Ordering::Relaxed) {
             let said = async {
                 match told.recv().await {
@@ -214,17 +226,24 @@ impl Hub {
                 Wake::Look
             };
             match rung.or(said).or(look).await {
-                Wake::Told(Told::Peer { kind, src, payload }) => self.hear(kind, &src, &payload),
+                Wake::Told(Told::Peer { kind, src, payload }) => {
+                    self.hear(kind, &src, &payload).await
+                }
                 Wake::Told(Told::Ice(urls)) => self.ice = urls,
                 Wake::Notice(notice) => {
-                    if next_number.is_some_and(|expected| expected != notice.number) {
+                    if next_number != notice.number {
                         self.tell_all(&Note::Missed);
                         self.look_for_revoked().await;
                     }
-                    next_number = Some(notice.number + 1);
+                    next_number = notice.number + 1;
                     self.tell(notice.what).await;
                 }
                 Wake::Look => {}
+            }
+            // Also where there is always something to hear.
+            if self.clock.now().since_ms(looked) >= STOP_MS {
+                self.look_for_strangers().await;
+                looked = self.clock.now();
             }
         }
         self.goodbye().await;
@@ -232,11 +251,11 @@ impl Hub {
 
     // --- what peers say ---
 
-    fn hear(&mut self, kind: Kind, src: &PeerId, payload: &str) {
+    async fn hear(&mut self, kind: Kind, src: &PeerId, payload: &str) {
         match kind {
             Kind::Offer => {
                 if let Some(offer) = Offer::parse(payload) {
-                    self.answer(src, &offer);
+                    self.answer(src, &offer).await;
                 }
             }
             Kind::Candidate => {
@@ -244,18 +263,21 @@ impl Hub {
                     self.candidate((src.as_str().to_owned(), connection), line);
                 }
             }
-            Kind::Leave => {
-                let sessions = self.sessions.borrow();
-                let left = sessions.iter().filter(|((peer, _), _)| peer == src.as_str());
-                left.for_each(|(_, handle)| handle.end());
-            }
+            Kind::Leave => self.places.for_each(|(peer, _), handle| {
+                if peer == src.as_str() {
+                    handle.end();
+                }
+            }),
             _ => {}
         }
     }
 
-    fn answer(&mut self, src: &PeerId, offer: &Offer) {
+    async fn answer(&mut self, src: &PeerId, offer: &Offer) {
         let key = (src.as_str().to_owned(), offer.connection.clone());
-        if self.sessions.borrow().contains_key(&key) {
+        let legacy =
+            offer.label == Label::HttpProxy && self.house.door.legacy() == Principal::Legacy;
+        let (handle, inbox) = Handle::new(self.clock.now(), legacy);
+        if self.places.get(&key).is_some() || !self.has_room(&handle).await {
             return;
         }
         let sockets: Vec<_> =
@@ -266,10 +288,8 @@ impl Hub {
         let answered =
             catch_unwind(AssertUnwindSafe(|| Session::answer(offer, &locals, &self.identity, now)));
         let Ok(Ok((session, sdp))) = answered else { return };
-        self.make_room();
         let payload = offer::answer(&offer.connection, &sdp);
         let _ = self.outbox.try_send(relay(Kind::Answer, src, &payload));
-        let (handle, inbox) = Handle::new(now.ms);
         for line in self.take_early(&key) {
             handle.tell(Note::Candidate(line));
         }
@@ -278,6 +298,7 @@ impl Hub {
             sockets,
             handle: Rc::clone(&handle),
             inbox,
+            places: Rc::clone(&self.places),
             clock: self.clock,
             pool: self.pool.clone(),
             outbox: self.outbox.clone(),
@@ -285,71 +306,76 @@ impl Hub {
             connection: offer.connection.clone(),
             transaction: entropy(),
         };
-        self.sessions.borrow_mut().insert(key.clone(), Rc::clone(&handle));
-        count(&self.house, &self.sessions);
+        self.places.insert(key.clone(), Rc::clone(&handle));
+        count(&self.house, &self.places);
         self.spawn(key, task);
-        self.find_servers(handle, locals.iter().map(SocketAddr::ip).collect());
+        self.find_servers(&handle, &locals.iter().map(SocketAddr::ip).collect::<Rc<_>>());
+    }
+
+    /// Has one give way where all places are taken; whether its sockets are closed.
+    async fn has_room(&self, newcomer: &Handle) -> bool {
+        self.places.make_room(newcomer.standing());
+        for _ in 0..LEAVE_TURNS {
+            if !self.places.any(Handle::is_ending) {
+                return true;
+            }
+            smol::future::yield_now().await;
+        }
+        false
     }
 
     fn spawn(&self, key: Key, task: session::Task) {
-        let (house, sessions) = (Arc::clone(&self.house), Rc::clone(&self.sessions));
+        let (house, places) = (Arc::clone(&self.house), Rc::clone(&self.places));
         let run = async move {
             let ended = Box::pin(AssertUnwindSafe(task.run()).catch_unwind()).await;
             if ended.is_err() {
                 say!("net: a session ended in a panic");
             }
-            sessions.borrow_mut().remove(&key);
-            count(&house, &sessions);
+            places.remove(&key);
+            count(&house, &places);
         };
         self.executor.spawn(run).detach();
     }
 
-    /// Looks the STUN servers up, off this thread, and tells the session.
-    fn find_servers(&self, handle: Rc<Handle>, locals: Vec<IpAddr>) {
-        let urls: Vec<_> = self.ice.iter().filter_map(|url| gather::stun_server(url)).collect();
-        if urls.is_empty() {
-            return;
+    /// Looks the STUN servers up, off this thread and each on its own, and tells the session.
+    fn find_servers(&self, handle: &Rc<Handle>, locals: &Rc<[IpAddr]>) {
+        let servers = self.ice.iter().filter_map(|url| gather::stun_server(url));
+        for server in servers.take(gather::URLS) {
+            if Rc::strong_count(&self.resolving) > RESOLVING {
+                return;
+            }
+            let resolving = Rc::clone(&self.resolving);
+            let (clock, handle, locals) = (self.clock, Rc::clone(handle), Rc::clone(locals));
+            let asked_at = clock.now();
+            // The resolver cannot be interrupted, so neither is this: it is its threads that
+            // are counted.
+            let find = async move {
+                let addresses = smol::net::resolve(server).await.unwrap_or_default();
+                drop(resolving);
+                let found = gather::reachable(&addresses, &locals);
+                if !found.is_empty() && clock.now().since_ms(asked_at) < RESOLVE_WITHIN_MS {
+                    handle.tell(Note::Servers(found));
+                }
+            };
+            self.executor.spawn(find).detach();
         }
-        let find = async move {
-            let lookups = urls.into_iter().take(gather::SERVERS).map(|(host, port)| async move {
-                smol::net::resolve((host, port)).await.unwrap_or_default()
-            });
-            let mut servers = Vec::new();
-            for lookup in lookups {
-                servers.extend(lookup.await);
-            }
-            servers.retain(|server| locals.iter().any(|ip| ip.is_ipv4() == server.is_ipv4()));
-            servers.truncate(gather::SERVERS);
-            servers
-        };
-        let late = async {
-            smol::Timer::after(Duration::from_millis(gather::GATHER_MS)).await;
-            Vec::new()
-        };
-        let task = async move {
-            let servers = find.or(late).await;
-            if !servers.is_empty() {
-                handle.tell(Note::Servers(servers));
-            }
-        };
-        self.executor.spawn(task).detach();
     }
 
-    /// Where all places are taken, one gives way: strangers first, then the longest silent.
-    fn make_room(&self) {
-        let sessions = self.sessions.borrow();
-        let live = sessions.values().filter(|handle| !handle.is_ending());
-        if live.clone().count() < self.house.config.max_sessions.max(1) {
+    /// Ends strangers that showed no token in time, but for one that may be about to pair.
+    async fn look_for_strangers(&mut self) {
+        if !self.places.any(|handle| handle.standing() == Standing::Stranger) {
             return;
         }
-        let idlest = live.min_by_key(|handle| (handle.client().is_some(), handle.last_heard()));
-        if let Some(handle) = idlest {
-            handle.end();
+        let (house, now) = (Arc::clone(&self.house), self.clock.now());
+        // The door may be held while the card writes.
+        if smol::unblock(move || house.door.is_open(now)).await {
+            self.pairing = now;
         }
+        self.places.end_late_strangers(now, self.pairing);
     }
 
     fn candidate(&mut self, key: Key, line: String) {
-        if let Some(handle) = self.sessions.borrow().get(&key) {
+        if let Some(handle) = self.places.get(&key) {
             return handle.tell(Note::Candidate(line));
         }
         let now = self.clock.now();
@@ -381,7 +407,7 @@ impl Hub {
                 self.tell_all(&Note::Push(json.into()));
             }
             What::Event(id) => {
-                if self.sessions.borrow().values().all(|handle| handle.client().is_none()) {
+                if !self.places.any(|handle| handle.client().is_some()) {
                     return;
                 }
                 let house = Arc::clone(&self.house);
@@ -397,22 +423,22 @@ impl Hub {
     async fn look_for_revoked(&self) {
         let house = Arc::clone(&self.house);
         let paired = smol::unblock(move || house.store.clients()).await;
-        for handle in self.sessions.borrow().values() {
+        self.places.for_each(|_, handle| {
             let client = handle.client();
             if let Some(id) = client.filter(|id| paired.iter().all(|paired| paired.id != *id)) {
                 handle.tell(Note::Revoked(id));
             }
-        }
+        });
     }
 
     fn tell_all(&self, note: &Note) {
-        self.sessions.borrow().values().for_each(|handle| handle.tell(note.clone()));
+        self.places.for_each(|_, handle| handle.tell(note.clone()));
     }
 
     async fn goodbye(self) {
-        self.sessions.borrow().values().for_each(|handle| handle.end());
+        self.places.for_each(|_, handle| handle.end());
         for _ in 0..GOODBYE_MS / 10 {
-            if self.sessions.borrow().is_empty() {
+            if self.places.len() == 0 {
                 return;
             }
             smol::Timer::after(Duration::from_millis(10)).await;
@@ -429,8 +455,8 @@ fn moment(clock: Clock) -> Moment {
     Moment { ms: clock.now(), std: clock.std_now() }
 }
 
-fn count(house: &House, sessions: &Sessions) {
-    house.sessions.store(sessions.borrow().len(), Ordering::Relaxed);
+fn count(house: &House, places: &Places) {
+    house.sessions.store(places.len(), Ordering::Relaxed);
 }
 
 /// The push that tells of an event; `None` where it cannot be told.

@@ -28,7 +28,6 @@ use std::time;
 use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::channel::{ChannelData, ChannelId};
 use str0m::config::DtlsVersion;
-
 use str0m::net::{Protocol, Receive, Transmit};
 use str0m::{Candidate, Event, IceConnectionState, Input, Rtc, RtcConfig, RtcError};
 
@@ -44,6 +43,8 @@ pub const RUNNING: usize = 8;
 pub const ANSWERED_BYTES: usize = 4 * 1024 * 1024;
 /// Candidates that one session takes from its phone; further ones are ignored.
 const CANDIDATES: usize = 32;
+/// Addresses of ours that one session learns of STUN servers; further ones are ignored.
+const MAPPED: usize = 16;
 /// Revoked phones that a session remembers while answers to them may be under way.
 const REVOKED: usize = 16;
 
@@ -111,6 +112,7 @@ pub struct Session {
     link: Link,
     mid: String,
     candidates: usize,
+    mapped: usize,
     largest_message: usize,
     client: Option<u64>,
     revoked: VecDeque<u64>,
@@ -167,6 +169,7 @@ impl Session {
             rtc,
             link: Link::Opening { label: offer.label, since: now.ms },
             candidates: 0,
+            mapped: 0,
             largest_message: offer.largest_message(),
             client: None,
             revoked: VecDeque::new(),
@@ -227,9 +230,11 @@ impl Session {
     /// Takes what a STUN server sees of the socket at `base`; the candidate for the phone,
     /// where it is a new one.
     pub fn handle_mapped(&mut self, mapped: SocketAddr, base: SocketAddr) -> Option<String> {
-        if mapped == base {
+        let nowhere = mapped.port() == 0 || mapped.ip().is_unspecified();
+        if mapped == base || nowhere || self.mapped == MAPPED {
             return None;
         }
+        self.mapped += 1;
         let candidate = Candidate::server_reflexive(mapped, base, Protocol::Udp).ok()?;
         self.rtc.add_local_candidate(candidate).map(Candidate::to_sdp_string)
     }

@@ -410,7 +410,8 @@ impl Signaling {
         let reports =
             Reports { joined: bounded(1), ice: bounded(1), ice_known: Cell::new(!self.wants_ice) };
         let mut socket: Option<Socket> = None;
-        let mut reachable = true;
+        // Not known at first: then both outcomes are news.
+        let mut reachable = None;
         loop {
             let lost = match client.poll_output() {
                 Output::Connect => match self.connect().await {
@@ -435,15 +436,14 @@ impl Signaling {
                 }
             };
             client.handle_timeout(self.now());
-            if client.is_registered() && !lost && !reachable {
-                reachable = true;
-                say!("signaling: connected again");
+            if client.is_registered() && !lost && reachable.replace(true) != Some(true) {
+                say!("signaling: connected");
             }
             if lost {
                 socket = None;
                 reports.ice_known.set(!self.wants_ice);
                 client.handle_lost(self.now(), backoff.wait_ms());
-                if std::mem::take(&mut reachable) {
+                if reachable.replace(false) != Some(false) {
                     say!("signaling: no connection; trying on");
                 }
             }
@@ -541,8 +541,9 @@ impl Signaling {
                 false
             }
             Wake::Changed => {
+                // Another network: neither the connection nor a long wait means anything now.
                 backoff.succeeded();
-                socket.is_some()
+                true
             }
             Wake::Time => false,
         }
@@ -661,6 +662,33 @@ mod tests {
         let body = r#"{"iceServers":[{"urls":"stun:a"},{"urls":["stun:b","turn:c"]},{"url":"stun:d"},{}]}"#;
         assert_eq!(ice_urls(body), ["stun:a", "stun:b", "turn:c", "stun:d"]);
         assert!(ice_urls("{}").is_empty());
+    }
+
+    #[test]
+    fn another_network_ends_a_wait_and_a_connection() {
+        let clock = Clock::start();
+        let (told, _telling) = bounded(1);
+        let (_sender, outbox) = bounded(1);
+        let (_change, changed) = bounded(1);
+        let server = Server::parse("http://127.0.0.1:1").expect("a URL");
+        let signaling = Signaling {
+            dialer: Dialer::new(server, None).expect("no certificate is read"),
+            clock,
+            id: "box".into(),
+            token: "t".into(),
+            name: Arc::new(String::new),
+            wants_ice: false,
+            told,
+            outbox,
+            changed,
+        };
+        let mut backoff = Backoff::new(WAIT_MS.0, WAIT_MS.1, 1);
+        let mut client = Client::new(0);
+        client.handle_lost(0, (0..10).map(|_| backoff.wait_ms()).last().expect("ten"));
+        let mut socket = None;
+        let woken = signaling.awake(Wake::Changed, &mut client, &mut socket, &mut backoff);
+        assert!(smol::block_on(woken), "it is lost, and so waits anew");
+        assert!(backoff.wait_ms() <= WAIT_MS.0, "but not for long");
     }
 
     #[test]

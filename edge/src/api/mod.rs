@@ -14,7 +14,7 @@ use crate::notice::Bell;
 use crate::principal::{self, Denied, Door, Principal};
 use crate::store::{self, Picture, Store};
 use edge_core::rest::body::{self, ErrorBody, ErrorDetail};
-use edge_core::rest::{Method, Route, json, path, query};
+use edge_core::rest::{Method, Route, code, json, path, query};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -134,7 +134,7 @@ impl Refusal {
     /// Status, code, words for people, and the field.
     const fn table(self) -> (u16, &'static str, &'static str, Option<&'static str>) {
         match self {
-            Self::Malformed(words) => (400, "malformed", words, None),
+            Self::Malformed(words) => (400, code::MALFORMED, words, None),
             Self::Field(field, expected) => (400, "bad_field", expected, Some(field)),
             Self::Unprocessable(field, expected) => (422, "bad_field", expected, Some(field)),
             Self::NotPaired => (401, "not_paired", "pair with this box first", None),
@@ -145,8 +145,8 @@ impl Refusal {
             Self::NotFound => (404, "not_found", "nothing lies here", None),
             Self::Method => (405, "method_not_allowed", "this cannot be done here", None),
             Self::TooManyClients => (409, "too_many_clients", "revoke another phone first", None),
-            Self::TooLarge => (413, "too_large", "the body is longer than 64 KiB", None),
-            Self::TooBusy => (429, "too_busy", "too many requests at once", None),
+            Self::TooLarge => (413, code::TOO_LARGE, "the body is longer than 64 KiB", None),
+            Self::TooBusy => (429, code::TOO_MANY, "too many requests at once", None),
             Self::Internal => (500, "internal", "the box failed at this request", None),
             Self::Unsupported(words) => (501, "unsupported", words, None),
             Self::Store => (503, "store_unavailable", "the card does not answer", None),

@@ -1,13 +1,15 @@
 //! The task of one session: its sockets, its timer, its inbox.
 
+use super::places::{Places, Standing};
 use super::{moment, workers};
 use crate::clock::Clock;
-use crate::peer::gather::{self, ASK_AT_MS, GATHER_MS, Transaction};
+use crate::peer::gather::{ASK_AT_MS, SERVERS};
 use crate::peer::{Output, Reply, Session, offer};
 use edge_core::time::Instant;
 use signal_proto::client::relay;
 use signal_proto::message::Kind;
 use signal_proto::peer_id::PeerId;
+use signal_proto::stun::{self, Transaction};
 use smol::Async;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::FutureExt as _;
@@ -32,7 +34,7 @@ const DATAGRAM_BYTES: usize = 2048;
 pub(super) enum Note {
     /// A candidate of the phone's.
     Candidate(String),
-    /// STUN servers to ask.
+    /// STUN servers to ask, beside those of before.
     Servers(Vec<SocketAddr>),
     /// An answer of the API.
     Reply(Reply),
@@ -50,6 +52,8 @@ pub(super) enum Note {
 #[derive(Debug)]
 pub(super) struct Handle {
     inbox: Sender<Note>,
+    since: Instant,
+    legacy: bool,
     last_heard: Cell<Instant>,
     client: Cell<Option<u64>>,
     missed: Cell<bool>,
@@ -57,10 +61,13 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    pub(super) fn new(now: Instant) -> (Rc<Self>, Receiver<Note>) {
+    /// Of an offer that came `now`; `legacy` if its label alone lets it in.
+    pub(super) fn new(now: Instant, legacy: bool) -> (Rc<Self>, Receiver<Note>) {
         let (inbox, notes) = bounded(INBOX);
         let handle = Self {
             inbox,
+            since: now,
+            legacy,
             last_heard: Cell::new(now),
             client: Cell::new(None),
             missed: Cell::new(false),
@@ -95,8 +102,29 @@ impl Handle {
         self.last_heard.get()
     }
 
+    pub(super) fn hear(&self, at: Instant) {
+        self.last_heard.set(at);
+    }
+
+    /// When its offer came.
+    pub(super) const fn since(&self) -> Instant {
+        self.since
+    }
+
     pub(super) fn client(&self) -> Option<u64> {
         self.client.get()
+    }
+
+    pub(super) fn set_client(&self, client: u64) {
+        self.client.set(Some(client));
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        match self.client() {
+            Some(_) => Standing::Client,
+            None if self.legacy => Standing::Legacy,
+            None => Standing::Stranger,
+        }
     }
 
     pub(super) fn sender(&self) -> Sender<Note> {
@@ -126,6 +154,7 @@ pub(super) struct Task {
     pub(super) sockets: Vec<Socket>,
     pub(super) handle: Rc<Handle>,
     pub(super) inbox: Receiver<Note>,
+    pub(super) places: Rc<Places>,
     pub(super) clock: Clock,
     pub(super) pool: Sender<workers::Job>,
     pub(super) outbox: Sender<String>,
@@ -135,11 +164,11 @@ pub(super) struct Task {
     pub(super) transaction: Transaction,
 }
 
-/// STUN servers that are being asked.
-struct Gathering {
-    servers: Vec<SocketAddr>,
+/// A STUN server that is being asked.
+struct Asked {
+    server: SocketAddr,
     since: Instant,
-    asked: usize,
+    times: usize,
 }
 
 enum Wake {
@@ -151,25 +180,32 @@ enum Wake {
 impl Task {
     /// Runs until the session is over.
     pub(super) async fn run(mut self) {
-        let mut gathering: Option<Gathering> = None;
+        let mut servers = Vec::new();
         let mut turn = 0;
         while let Some(mut until) = self.drain() {
-            self.handle.last_heard.set(self.session.last_heard());
-            self.handle.client.set(self.session.client());
-            if let Some(at) = self.ask_servers(&mut gathering) {
+            self.handle.hear(self.session.last_heard());
+            match self.session.client() {
+                Some(client) if self.handle.client() != Some(client) => {
+                    self.places.prove(&self.handle, client);
+                }
+                _ => {}
+            }
+            if let Some(at) = self.ask_servers(&mut servers) {
                 until = until.min(self.clock.std_instant(at));
             }
             match wait(&self.sockets, &self.inbox, turn, until).await {
                 Wake::Readable(at) => {
                     turn = at + 1;
-                    self.read(at, gathering.as_ref());
+                    self.read(at, &servers);
                     smol::future::yield_now().await;
                 }
-                Wake::Note(Note::Servers(servers)) => {
-                    gathering = Some(Gathering { servers, since: self.clock.now(), asked: 0 });
-                }
+                Wake::Note(Note::Servers(found)) => self.add_servers(&found, &mut servers),
                 Wake::Note(note) => self.take(note),
-                Wake::Time => self.session.handle_timeout(moment(self.clock)),
+                Wake::Time => {}
+            }
+            // What arrives without a pause must not hold up what is due.
+            if self.clock.std_now() >= until {
+                self.session.handle_timeout(moment(self.clock));
             }
             if self.handle.missed.take() {
                 self.session.handle_missed();
@@ -214,16 +250,15 @@ impl Task {
     }
 
     /// Reads what has arrived at that socket, up to a burst.
-    fn read(&mut self, at: usize, gathering: Option<&Gathering>) {
+    fn read(&mut self, at: usize, servers: &[Asked]) {
         let mut buf = [0; DATAGRAM_BYTES];
         for _ in 0..BURST {
             let Some(Socket { io, local }) = self.sockets.get(at) else { return };
             // An error of a datagram sent before (ICMP) is reported here; it says nothing new.
             let Ok((length, source)) = io.get_ref().recv_from(&mut buf) else { return };
             let (local, bytes) = (*local, &buf[..length]);
-            let asked = gathering.is_some_and(|gathering| gathering.servers.contains(&source));
-            let mapped =
-                if asked { gather::mapped_address(bytes, &self.transaction) } else { None };
+            let asked = servers.iter().any(|asked| asked.server == source);
+            let mapped = if asked { stun::parse_answer(bytes, self.transaction) } else { None };
             if let Some(mapped) = mapped {
                 self.trickle(mapped, local);
             } else {
@@ -242,30 +277,35 @@ impl Task {
         }
     }
 
-    /// Asks the STUN servers when it is time; when it is time again.
-    fn ask_servers(&self, gathering: &mut Option<Gathering>) -> Option<Instant> {
-        let Gathering { servers, since, asked } = gathering.as_mut()?;
-        let elapsed = self.clock.now().since_ms(*since);
-        while let Some(due) = ASK_AT_MS.get(*asked) {
-            if elapsed < *due {
-                return Some(since.plus_ms(*due));
+    fn add_servers(&self, found: &[SocketAddr], servers: &mut Vec<Asked>) {
+        let since = self.clock.now();
+        for server in found {
+            let known = servers.iter().any(|asked| asked.server == *server);
+            if !known && servers.len() < SERVERS {
+                servers.push(Asked { server: *server, since, times: 0 });
             }
-            *asked += 1;
-            let request = gather::binding_request(&self.transaction);
-            for server in servers.iter() {
-                for socket in &self.sockets {
-                    if socket.local.is_ipv4() == server.is_ipv4() {
-                        let _ = socket.io.get_ref().send_to(&request, *server);
-                    }
+        }
+    }
+
+    /// Asks the STUN servers whose time it is; when it is time again.
+    fn ask_servers(&self, servers: &mut [Asked]) -> Option<Instant> {
+        let now = self.clock.now();
+        let request = stun::request(self.transaction);
+        let mut next = None;
+        for Asked { server, since, times } in servers {
+            while let Some(due) = ASK_AT_MS.get(*times).map(|after| since.plus_ms(*after)) {
+                if now < due {
+                    next = Some(next.map_or(due, |next: Instant| next.min(due)));
+                    break;
+                }
+                *times += 1;
+                let ours = |socket: &&Socket| socket.local.is_ipv4() == server.is_ipv4();
+                for socket in self.sockets.iter().filter(ours) {
+                    let _ = socket.io.get_ref().send_to(&request, *server);
                 }
             }
         }
-        let end = since.plus_ms(GATHER_MS);
-        if elapsed >= GATHER_MS {
-            *gathering = None;
-            return None;
-        }
-        Some(end)
+        next
     }
 }
 
@@ -296,3 +336,6 @@ async fn wait(
     };
     note.or(readable).or(time).await
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,12 @@
 //! A few threads that have the API answer what sessions ask.
 
 use super::session::{Handle, Note};
-use crate::api::{self, House, Request, Response};
+use crate::api::{self, House, Refusal, Request, Response};
 use crate::peer::offer::Label;
 use crate::peer::{Reply, Work};
 use crate::principal::Principal;
 use crate::say;
-use edge_core::rest::Method;
+use edge_core::rest::{Method, code};
 use smol::channel::{Receiver, Sender, bounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -45,7 +45,7 @@ fn run(house: &House, jobs: &Receiver<Job>) {
         let answer = catch_unwind(AssertUnwindSafe(|| answer(house, &work)));
         let (response, client) = answer.unwrap_or_else(|_| {
             say!("api: a request ended in a panic");
-            (Response::error(500, "internal", "Something went wrong here."), None)
+            (Response::refuse(Refusal::Internal), None)
         });
         // The session may be over by now.
         let _ = answers.send_blocking(Note::Reply(Reply { ask: work.ask, response, client }));
@@ -64,7 +64,7 @@ fn answer(house: &House, work: &Work) -> (Response, Option<u64>) {
         Principal::Owner | Principal::Legacy | Principal::Nobody => None,
     };
     let Some(method) = Method::from_word(&work.head.method) else {
-        return (Response::error(405, "method_not_allowed", "This method is not known."), client);
+        return (Response::refuse(Refusal::Method), client);
     };
     let request = Request {
         method,
@@ -80,7 +80,7 @@ pub(super) fn submit(pool: &Sender<Job>, handle: &Handle, work: Work) -> Result<
     let ask = work.ask;
     pool.try_send(Job { work, answers: handle.sender() }).map_err(|_| Reply {
         ask,
-        response: Response::error(503, "busy", "Too many requests at once; try again."),
+        response: Response::error(503, code::TOO_MANY, "Too many requests at once; try again."),
         client: None,
     })
 }

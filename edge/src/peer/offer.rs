@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 /// Longest connection id, bytes.
 const CONNECTION_BYTES: usize = 64;
+/// Longest line of a candidate, bytes; a longer one is none.
+const LINE_BYTES: usize = 512;
 /// What an offer permits in one message when it does not say, bytes (RFC 8841 s6.1).
 const MESSAGE_BYTES: usize = 65_536;
 
@@ -69,6 +71,9 @@ impl Offer {
 pub fn candidate(payload: &str) -> Option<(String, String)> {
     json::check(payload).ok()?;
     let line = json::string(json::member(json::member(payload, "candidate")?, "candidate")?)?;
+    if line.len() > LINE_BYTES {
+        return None;
+    }
     Some((connection(payload)?, line.into_owned()))
 }
 
@@ -150,6 +155,10 @@ mod tests {
         );
         let payload = trickle("c", "0", "candidate:1 1 udp 1 1.2.3.4 5 typ host");
         let read = candidate(&payload).expect("a candidate");
+        for (bytes, taken) in [(LINE_BYTES, true), (LINE_BYTES + 1, false)] {
+            let payload = trickle("c", "0", &"x".repeat(bytes));
+            assert_eq!(candidate(&payload).is_some(), taken, "{bytes}");
+        }
         assert_eq!(read, ("c".into(), "candidate:1 1 udp 1 1.2.3.4 5 typ host".into()));
     }
 }

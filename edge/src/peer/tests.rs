@@ -315,6 +315,24 @@ fn peer_fetch_holds_on_an_unordered_channel_under_loss() {
 }
 
 #[test]
+fn pipelined_bodies_follow_each_other_without_filling_the_channel() {
+    let mut world = World::new("http-proxy", true, 0, 11).open();
+    for _ in 0..4 {
+        let request = format!(r#"{{"url":"/200/{}"}}"#, legacy::BODY_BYTES);
+        world.say(false, request.as_bytes());
+    }
+    for round in 0..4 {
+        let body = loop {
+            let (binary, bytes) = world.hear(20_000).expect("a header, or that it is worked on");
+            if binary {
+                break bytes;
+            }
+        };
+        assert!(is_ours(&body, legacy::BODY_BYTES), "round {round}: {} bytes", body.len());
+    }
+}
+
+#[test]
 fn pushes_reach_only_who_showed_a_token() {
     let mut world = World::new("nightjar", true, 0, 4).open();
     world.ask(1, "/200/1", b"");
@@ -411,9 +429,15 @@ fn candidates_of_any_kind_are_taken_or_passed_over() {
     }
     assert_eq!(world.session.candidates, 2);
     let mapped = at("203.0.113.5:4000");
-    assert!(world.session.handle_mapped(at(BOX), at(BOX)).is_none());
+    for nowhere in [BOX, "0.0.0.0:5", "203.0.113.5:0"] {
+        assert!(world.session.handle_mapped(at(nowhere), at(BOX)).is_none(), "{nowhere}");
+    }
     let line = world.session.handle_mapped(mapped, at(BOX)).expect("a candidate");
     assert!(line.contains("203.0.113.5 4000 typ srflx"), "{line}");
+    let told = (1..60_000).filter(|port| {
+        world.session.handle_mapped(SocketAddr::new(mapped.ip(), *port), at(BOX)).is_some()
+    });
+    assert!(told.count() < MAPPED, "no server may tell without end");
     world.open();
 }
 

@@ -9,11 +9,14 @@
 //! ```
 //! Older clients open the channel unordered, where SCTP may deliver a body before its header.
 //! There each message is handed over only once everything before it is acknowledged, so that
-//! no two messages are ever in flight together. Every request is answered within 15 s, as the
+//! no two messages are ever in flight together; anywhere, the next request begins once the
+//! answer before is acknowledged. Every request is answered within 15 s, as the
 //! client gives up for good at 20 s. signal/README.md, "The link".
 
 use super::head::{METHOD_BYTES, PATH_BYTES, Pen, RequestHead, ResponseHead, read};
 use super::{Ask, NEVER};
+use crate::rest::code::{MALFORMED, TOO_LARGE, error_body};
+use crate::rest::json::{text, text_or_none};
 use crate::time::Instant;
 use core::fmt::Write;
 use heapless::{Deque, String};
@@ -34,13 +37,10 @@ pub const HEADER_BYTES: usize = 192;
 
 const WORKING: &str = r#"{"status":202}"#;
 const PONG: &str = "pong";
-const UNREADABLE: &str =
-    r#"{"error":{"code":"bad_request","message":"This request cannot be read."}}"#;
-const LONG_REQUEST: &str =
-    r#"{"error":{"code":"too_long","message":"A request may hold 4096 bytes."}}"#;
-const LONG_BODY: &str =
-    r#"{"error":{"code":"too_long","message":"The answer does not fit one message."}}"#;
-const LATE: &str = r#"{"error":{"code":"late","message":"The answer took too long."}}"#;
+const UNREADABLE: &str = error_body!(MALFORMED, "This request cannot be read.");
+const LONG_REQUEST: &str = error_body!(TOO_LARGE, "A request may hold 4096 bytes.");
+const LONG_BODY: &str = error_body!(TOO_LARGE, "The answer does not fit one message.");
+const LATE: &str = error_body!("late", "The answer took too long.");
 
 /// What the shell does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,8 +73,9 @@ pub enum Output {
 /// A request as the wire has it; other members are ignored.
 #[derive(Deserialize)]
 struct Wire {
+    #[serde(deserialize_with = "text")]
     url: String<PATH_BYTES>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_none")]
     method: Option<String<METHOD_BYTES>>,
 }
 
@@ -184,7 +185,10 @@ impl Legacy {
     }
 
     fn next_request(&mut self) -> Option<Output> {
-        let State::Idle = self.state else { return None };
+        // On an ordered channel this alone bounds what is in flight: one answer.
+        if !matches!(self.state, State::Idle) || !self.drained {
+            return None;
+        }
         let Pending { arrived, wish } = self.queue.pop_front()?;
         match wish {
             Wish::Answer(head) => {

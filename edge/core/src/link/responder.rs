@@ -13,6 +13,7 @@
 use super::head::{RequestHead, ResponseHead};
 use super::wire::{CHUNK_BYTES, Chunk, HEADER_BYTES, Kind, PIECE_BYTES};
 use super::{Ask, NEVER};
+use crate::rest::code::{MALFORMED, TOO_LARGE, TOO_MANY, error_body};
 use crate::time::Instant;
 use heapless::{Deque, String, Vec};
 
@@ -38,14 +39,10 @@ pub const PING_AFTER_MS: u64 = 10_000;
 pub const DEAD_AFTER_MS: u64 = 30_000;
 
 const MISSED: &str = r#"{"type":"missed"}"#;
-const BAD_HEAD: &str =
-    r#"{"error":{"code":"bad_request","message":"The head of this request cannot be read."}}"#;
-const TOO_LONG: &str =
-    r#"{"error":{"code":"too_long","message":"The body of a request may hold 64 KiB."}}"#;
-const TOO_MANY: &str =
-    r#"{"error":{"code":"too_many","message":"At most 64 requests may be open at once."}}"#;
-const BUSY: &str =
-    r#"{"error":{"code":"busy","message":"Too many requests arrive at once; try again."}}"#;
+const BAD_HEAD: &str = error_body!(MALFORMED, "The head of this request cannot be read.");
+const LONG_BODY: &str = error_body!(TOO_LARGE, "The body of a request may hold 64 KiB.");
+const MANY_OPEN: &str = error_body!(TOO_MANY, "At most 64 requests may be open at once.");
+const MANY_BODIES: &str = error_body!(TOO_MANY, "Too many requests arrive at once; try again.");
 
 /// What an arriving chunk means to the shell.
 #[derive(Debug, PartialEq, Eq)]
@@ -99,19 +96,6 @@ pub enum Reason {
     Silent,
     /// More requests than even refusals can keep up with.
     Flooded,
-}
-
-/// What went past without an answer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Messages that are no chunk, or a kind that phones do not send.
-    pub malformed: u32,
-    /// Chunks for no open request, or out of its order.
-    pub stray: u32,
-    /// Pings that were not answered for want of room.
-    pub unanswered: u32,
-    /// Times when a push did not fit and became `missed`.
-    pub missed: u32,
 }
 
 #[derive(Debug)]
@@ -172,7 +156,6 @@ pub struct Responder {
     /// Bytes that wait in the channel, as far as is known.
     buffered: usize,
     closing: Option<Reason>,
-    counters: Counters,
 }
 
 impl Responder {
@@ -193,13 +176,7 @@ impl Responder {
             last_ping: now,
             buffered: 0,
             closing: None,
-            counters: Counters { malformed: 0, stray: 0, unanswered: 0, missed: 0 },
         }
-    }
-
-    /// What went past without an answer so far.
-    pub const fn counters(&self) -> Counters {
-        self.counters
     }
 
     /// When the phone was last heard.
@@ -209,10 +186,7 @@ impl Responder {
 
     /// Takes one message of the channel.
     pub fn handle_message<'a>(&mut self, now: Instant, bytes: &'a [u8]) -> Heard<'a> {
-        let Ok(chunk) = Chunk::parse(bytes) else {
-            self.counters.malformed += 1;
-            return Heard::Nothing;
-        };
+        let Ok(chunk) = Chunk::parse(bytes) else { return Heard::Nothing };
         self.last_heard = now;
         self.ping_due = false;
         match chunk.kind {
@@ -221,15 +195,10 @@ impl Responder {
             Kind::Last => self.collect(chunk.ticket, chunk.piece, true),
             Kind::Cancel => self.cancel(chunk.ticket),
             Kind::Ping => {
-                let full = self.pongs.push_back(chunk.ticket).is_err();
-                self.counters.unanswered += u32::from(full);
+                let _ = self.pongs.push_back(chunk.ticket);
                 Heard::Nothing
             }
-            Kind::Pong => Heard::Nothing,
-            Kind::Push => {
-                self.counters.malformed += 1;
-                Heard::Nothing
-            }
+            Kind::Pong | Kind::Push => Heard::Nothing,
         }
     }
 
@@ -256,7 +225,6 @@ impl Responder {
     pub fn handle_missed(&mut self) {
         self.pushes.clear();
         self.missed = true;
-        self.counters.missed += 1;
     }
 
     /// Takes how many bytes wait in the channel now; what is sent is added by itself.
@@ -309,13 +277,12 @@ impl Responder {
 
     fn open<'a>(&mut self, number: u32, json: &[u8]) -> Heard<'a> {
         if self.tickets.iter().any(|ticket| ticket.number == number) {
-            self.counters.stray += 1;
             return Heard::Nothing;
         }
         let ask = Ask(self.next_ask);
         let head = RequestHead::parse(json);
         let state = if self.tickets.len() >= OPEN_TICKETS {
-            State::Heading(Answer::refusal(429, TOO_MANY))
+            State::Heading(Answer::refusal(429, MANY_OPEN))
         } else if head.is_none() {
             State::Heading(Answer::refusal(400, BAD_HEAD))
         } else {
@@ -336,19 +303,13 @@ impl Responder {
     fn collect<'a>(&mut self, number: u32, piece: &'a [u8], last: bool) -> Heard<'a> {
         let room = COLLECTING_BYTES - self.collecting_bytes;
         let found = self.tickets.iter_mut().find(|ticket| ticket.number == number);
-        let Some(Ticket { ask, state, .. }) = found else {
-            self.counters.stray += 1;
-            return Heard::Nothing;
-        };
-        let State::Collecting { bytes } = state else {
-            self.counters.stray += 1;
-            return Heard::Nothing;
-        };
+        let Some(Ticket { ask, state, .. }) = found else { return Heard::Nothing };
+        let State::Collecting { bytes } = state else { return Heard::Nothing };
         let (ask, before) = (*ask, *bytes);
         let refusal = if before + piece.len() > BODY_BYTES {
-            Answer::refusal(413, TOO_LONG)
+            Answer::refusal(413, LONG_BODY)
         } else if piece.len() > room {
-            Answer::refusal(503, BUSY)
+            Answer::refusal(503, MANY_BODIES)
         } else if last {
             *state = State::Asked;
             self.collecting_bytes -= before;

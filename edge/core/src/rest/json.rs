@@ -6,6 +6,7 @@
 
 use heapless::String;
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 use serde_json_core::str::EscapedStr;
 
 /// Deepest nesting that is parsed.
@@ -147,7 +148,25 @@ fn unit(chars: &mut core::str::Chars<'_>) -> Option<u16> {
     Some(value)
 }
 
-fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
+/// A string's escapes undone, for `#[serde(deserialize_with = "json::text")]`.
+pub(crate) fn text<'de, D: Deserializer<'de>, const N: usize>(
+    source: D,
+) -> Result<String<N>, D::Error> {
+    let raw = EscapedStr::deserialize(source)?;
+    unescape(raw.0).ok_or_else(|| D::Error::custom("no such text, or a longer one"))
+}
+
+/// As [`text`], where `null` and no member at all are `None`.
+pub(crate) fn text_or_none<'de, D: Deserializer<'de>, const N: usize>(
+    source: D,
+) -> Result<Option<String<N>>, D::Error> {
+    let Some(raw) = Option::<EscapedStr<'de>>::deserialize(source)? else { return Ok(None) };
+    let text = unescape(raw.0);
+    text.map(Some).ok_or_else(|| D::Error::custom("no such text, or a longer one"))
+}
+
+/// Reads bounded JSON, after the guard; what follows the value makes it malformed.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
     guard(body)?;
     serde_json_core::from_slice(body).map(|(value, _)| value).map_err(|_| Error::Malformed)
 }

@@ -6,6 +6,7 @@
 //! ```
 
 pub mod body;
+pub mod code;
 pub mod json;
 pub mod path;
 pub mod query;
