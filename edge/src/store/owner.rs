@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 const COMPACT_BYTES: u64 = 64 * 1024;
 const MAGIC: [u8; 8] = *b"NJOWN\0\0\x01";
 
+/// Some phone once paired: the first, whose token is no more.
+const SOMEBODY: Word = Word::Revoked(1);
+
 /// The owner's marks on one event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Marks {
@@ -144,17 +147,26 @@ pub(super) struct Owner {
 
 impl Owner {
     /// Opens the log, cuts a torn tail; what it says, and how many records are damaged.
-    pub(super) fn open(path: &Path) -> io::Result<(Self, State, u64)> {
+    ///
+    /// In a store that is not `fresh`, what is missing or damaged may have been the first
+    /// phone: from then on some phone counts as paired, so that damage never opens the door.
+    pub(super) fn open(path: &Path, fresh: bool) -> io::Result<(Self, State, u64)> {
+        let mut lost = 0;
         let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                replace(path, &MAGIC)?;
-                Vec::from(MAGIC)
+            Ok(bytes) if bytes.len() >= MAGIC.len() => bytes,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(_) | Err(_) => {
+                let mut bytes = Vec::from(MAGIC);
+                if !fresh {
+                    SOMEBODY.write(&mut bytes);
+                    lost = 1;
+                }
+                replace(path, &bytes)?;
+                bytes
             }
-            Err(error) => return Err(error),
         };
         let mut state = State::default();
-        let mut damaged = u64::from(!bytes.starts_with(&MAGIC));
+        let mut damaged = lost + u64::from(!bytes.starts_with(&MAGIC));
         let mut length = bytes.len();
         for found in Walk::new(&bytes, MAGIC.len()) {
             match found {
@@ -165,6 +177,9 @@ impl Owner {
                 Found::Damage(_) => damaged += 1,
                 Found::Torn(at) => length = at,
             }
+        }
+        if damaged > 0 {
+            state.last_client = state.last_client.max(1);
         }
         let file = writing().open(path)?;
         if length < bytes.len() {
@@ -224,7 +239,7 @@ mod tests {
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("owner.log");
-        let (mut owner, mut state, _) = Owner::open(&path).unwrap();
+        let (mut owner, mut state, _) = Owner::open(&path, true).unwrap();
         let name = Word::Name("n".repeat(60));
         state.hear(name.clone());
         owner.say(&vec![name; 1000]).unwrap();
@@ -233,8 +248,36 @@ mod tests {
         let last = Word::Client(client(7));
         owner.say(std::slice::from_ref(&last)).unwrap();
         state.hear(last);
-        let (_, again, damaged) = Owner::open(&path).unwrap();
+        let (_, again, damaged) = Owner::open(&path, true).unwrap();
         assert_eq!((again, damaged), (state, 0));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn damage_never_opens_the_door() {
+        let name = format!("nightjar-owner-lost-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("owner.log");
+        let paired = |fresh| Owner::open(&path, fresh).unwrap().1.last_client > 0;
+        assert!(!paired(true), "a new box waits for its first phone");
+        fs::remove_file(&path).unwrap();
+        assert!(paired(false), "lost in a store that has lived");
+        assert!(paired(false), "and so it stays");
+        for bytes in [&b""[..], b"NJ", &[0xff; 400]] {
+            fs::write(&path, bytes).unwrap();
+            assert!(paired(false), "{} bytes", bytes.len());
+            assert!(paired(false), "{} bytes, the next time", bytes.len());
+        }
+        fs::remove_file(&path).unwrap();
+        let (mut owner, ..) = Owner::open(&path, true).unwrap();
+        owner.say(&[Word::Name("Door".into()), Word::Client(client(1))]).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[MAGIC.len() + HEADER_BYTES] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let (_, state, damaged) = Owner::open(&path, false).unwrap();
+        assert!(damaged > 0);
+        assert_eq!(state.clients.len(), 1, "what is whole stays: the first phone, too");
         fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -116,11 +116,18 @@ impl Writer {
         let failed = |source| Error::new(Kind::NotWritable, dir, Some(source));
         let segment_bytes = (limits.keep_bytes / 8).clamp(SEGMENT_BYTES / 64, SEGMENT_BYTES);
         let log = Log::open(&dir.join("log"), segment_bytes).map_err(failed)?;
-        let (owner, state, damaged) = Owner::open(&dir.join("owner.log")).map_err(failed)?;
-        let mut damaged = damaged + log.damaged();
+        let fresh = log.bytes() <= SEGMENT_HEADER_BYTES;
+        let (owner, state, lost) = Owner::open(&dir.join("owner.log"), fresh).map_err(failed)?;
+        if lost > 0 {
+            say!(
+                "store: a part of what the owner said is damaged or missing; where phones, stars \
+                 or the name are gone, pairing can be opened on this machine"
+            );
+        }
+        let mut damaged = lost + log.damaged();
         let unread = |Damaged| Error::new(Kind::Failed, dir, None);
         let (index, found) = catch_up(&dir.join("index.redb"), &log).or_else(|Damaged| {
-            if log.bytes() > SEGMENT_HEADER_BYTES {
+            if !fresh {
                 say!("store: the index is missing or damaged; rebuilding it from the log");
             }
             rebuild(dir, &log).map_err(unread)
