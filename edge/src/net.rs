@@ -227,7 +227,7 @@ impl Hub {
             };
             match rung.or(said).or(look).await {
                 Wake::Told(Told::Peer { kind, src, payload }) => {
-                    self.hear(kind, &src, &payload).await
+                    self.hear(kind, &src, &payload).await;
                 }
                 Wake::Told(Told::Ice(urls)) => self.ice = urls,
                 Wake::Notice(notice) => {
