@@ -79,20 +79,29 @@ impl<'a> Message<'a> {
         Self { kind, src: None, dst: None, payload: None }
     }
 
-    /// Reads one message; members we do not know are passed over, an id that is none reads as
-    /// absent, and an object without a known `type` is [`Kind::Other`].
+    /// Reads one message; members we do not know are passed over, a `src` that is no id reads
+    /// as absent, and an object without a known `type`, or for somebody whose id is none, is
+    /// [`Kind::Other`]. A `dst` of null or `""` is absent.
     pub fn parse(text: &'a str) -> Result<Self, json::Error> {
         json::check(text)?;
         let mut message = Self::bare(Kind::Other);
+        let mut is_undeliverable = false;
         for (name, value) in json::members(text) {
             let id = || json::string(value).and_then(|text| PeerId::parse(&text));
             match name {
                 "type" => message.kind = Kind::of(&json::string(value).unwrap_or_default()),
                 "src" => message.src = id(),
-                "dst" => message.dst = id(),
+                "dst" => {
+                    message.dst = id();
+                    let is_empty = value == "null" || value == "\"\"";
+                    is_undeliverable = message.dst.is_none() && !is_empty;
+                }
                 "payload" => message.payload = Some(value),
                 _ => {}
             }
+        }
+        if is_undeliverable {
+            message.kind = Kind::Other;
         }
         Ok(message)
     }
@@ -160,8 +169,17 @@ mod tests {
         }
         let deep = format!("{{\"payload\":{}{}}}", "[".repeat(16), "]".repeat(16));
         assert_eq!(Message::parse(&deep), Err(json::Error::TooDeep));
-        let message = Message::parse("{\"type\":\"LEAVE\",\"dst\":\"no/id\"}").unwrap();
-        assert_eq!((message.kind, message.dst), (Kind::Leave, None));
+        for (dst, kind) in [
+            ("null", Kind::Leave),
+            ("\"\"", Kind::Leave),
+            ("\"no/id\"", Kind::Other),
+            ("\" \"", Kind::Other),
+            ("7", Kind::Other),
+            ("{}", Kind::Other),
+        ] {
+            let text = format!("{{\"dst\":{dst},\"type\":\"LEAVE\"}}");
+            assert_eq!(Message::parse(&text), Ok(Message::bare(kind)), "{text}");
+        }
     }
 
     #[test]

@@ -17,8 +17,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use heapless::Vec as Short;
 
-/// The largest message, all its fragments together, in bytes; a larger one closes with 1009.
+/// The largest message that a client may send, all its fragments together, in bytes; a larger
+/// one closes with 1009.
 pub const MESSAGE_MAX: usize = 65_536;
+
+/// How many bytes a server may add to a client's message: it writes the sender's id into what
+/// it relays, at most 73 bytes.
+pub const RELAY_MAX: usize = 256;
 
 /// The largest payload of a control frame, in bytes (RFC 6455 s5.5).
 pub const CONTROL_MAX: usize = 125;
@@ -36,6 +41,17 @@ pub enum Role {
     Client,
     /// We answered it: the other side masks, we must not.
     Server,
+}
+
+impl Role {
+    /// The largest message that we take, in bytes: a client takes every message that another
+    /// client may send, with what the server adds.
+    pub const fn message_max(self) -> usize {
+        match self {
+            Self::Client => MESSAGE_MAX + RELAY_MAX,
+            Self::Server => MESSAGE_MAX,
+        }
+    }
 }
 
 /// What a frame is (RFC 6455 s5.2).
@@ -97,7 +113,7 @@ pub enum Error {
     Protocol,
     /// Text, or a close reason, is no UTF-8.
     Utf8,
-    /// A message is over [`MESSAGE_MAX`].
+    /// A message is over [`Role::message_max`].
     TooBig,
 }
 
@@ -251,7 +267,7 @@ impl Decoder {
             }
             _ => return Err(Error::Protocol),
         }
-        let room = MESSAGE_MAX - self.message.len();
+        let room = self.role.message_max() - self.message.len();
         if length <= room { Ok(length) } else { Err(Error::TooBig) }
     }
 
@@ -535,6 +551,11 @@ mod tests {
         let mut bytes = frame(0x02, &[7; 1]);
         bytes.extend(frame(0x80, &vec![7; MESSAGE_MAX]));
         assert_eq!(read_all(Role::Server, &bytes, 1000), Err(Error::TooBig));
+        for (length, is_read) in [(MESSAGE_MAX + RELAY_MAX, true), (65_793, false)] {
+            let mut bytes = Vec::new();
+            encode(Opcode::Binary, &vec![7; length], None, &mut bytes);
+            assert_eq!(read_all(Role::Client, &bytes, 1000).is_ok(), is_read, "{length}");
+        }
     }
 
     #[test]

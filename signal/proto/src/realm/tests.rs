@@ -131,7 +131,11 @@ fn relays_with_the_true_source_and_nothing_else() {
     world.say(a, "{\"type\":\"LEAVE\",\"dst\":\"b\"}");
     let leave = "{\"type\":\"LEAVE\",\"src\":\"a\",\"dst\":\"b\"}";
     assert_eq!(world.heard(b), [relayed("a", "b", 1), leave.into()]);
-    world.say(a, "{\"type\":\"LEAVE\"}");
+    for dst in ["\"no/id\"", "7", "{}"] {
+        world.say(a, &format!("{{\"type\":\"LEAVE\",\"dst\":{dst}}}"));
+    }
+    assert_eq!(world.heard(a), Vec::<String>::new(), "for somebody else, if for anybody");
+    world.say(a, "{\"type\":\"LEAVE\",\"dst\":null}");
     assert_eq!(world.heard(a), ["close 1000"]);
     assert_eq!(world.realm.len(), 1);
 }
@@ -420,4 +424,27 @@ fn no_order_of_things_leaves_anything_behind() {
     let realm = &world.realm;
     assert!(realm.is_empty() && realm.rooms.is_empty() && realm.seats.is_empty());
     assert!(realm.sites.is_empty() && realm.timers.is_empty() && realm.absent.bytes() == 0);
+}
+
+#[test]
+fn the_largest_message_reaches_a_client() {
+    use crate::websocket::{self, Decoder, MESSAGE_MAX, Opcode, Role};
+    let mut world = World::new(Config::default());
+    let (a, b) = (world.enter(&"a".repeat(64)), world.enter("b"));
+    world.heard(b);
+    let frame = "{\"type\":\"OFFER\",\"dst\":\"b\",\"payload\":\"\"}";
+    let payload = "x".repeat(MESSAGE_MAX - frame.len());
+    let text = frame.replace("\"\"}", &format!("\"{payload}\"}}"));
+    assert_eq!(text.len(), MESSAGE_MAX);
+    let mut bytes = Vec::new();
+    websocket::encode(Opcode::Text, text.as_bytes(), Some([1, 2, 3, 4]), &mut bytes);
+    let sent = Decoder::new(Role::Server).read(&mut &bytes[..]);
+    assert_eq!(sent, Ok(Some(websocket::Message::Text(text.clone()))));
+    world.say(a, &text);
+    let relayed = world.heard(b).pop().unwrap();
+    assert!(relayed.len() > MESSAGE_MAX);
+    bytes.clear();
+    websocket::encode(Opcode::Text, relayed.as_bytes(), None, &mut bytes);
+    let heard = Decoder::new(Role::Client).read(&mut &bytes[..]);
+    assert_eq!(heard, Ok(Some(websocket::Message::Text(relayed))));
 }
