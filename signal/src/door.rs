@@ -96,12 +96,7 @@ fn knock(place: &Place, head: &Head, peer: IpAddr) -> (Option<Conn>, Rc<Outbox>)
     let entered = place.knock(head, place.client(head, peer));
     match entered.and_then(|knock| place.meeting.connect(knock)) {
         Ok((conn, outbox)) => (Some(conn), outbox),
-        Err(refusal) => {
-            let outbox = Outbox::default();
-            outbox.text(&refusal.to_text());
-            outbox.close(1008);
-            (None, Rc::new(outbox))
-        }
+        Err(refusal) => (None, place.meeting.refuse(refusal)),
     }
 }
 

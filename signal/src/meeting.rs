@@ -2,7 +2,7 @@
 //! before any call here returns.
 
 use crate::clock::{self, Clock};
-use crate::outbox::Outbox;
+use crate::outbox::{Ledger, Outbox};
 use signal_proto::realm::{Conn, Knock, Output, Realm, Refusal};
 use smol::channel::{Receiver, Sender, bounded};
 use std::cell::{Cell, RefCell};
@@ -16,6 +16,7 @@ use std::time::Duration;
 pub struct Meeting {
     clock: Clock,
     realm: RefCell<Realm>,
+    ledger: Rc<Ledger>,
     outboxes: RefCell<HashMap<Conn, Rc<Outbox>>>,
     /// When the timekeeper wakes.
     armed_ms: Cell<u64>,
@@ -26,9 +27,14 @@ pub struct Meeting {
 impl Meeting {
     /// A meeting of nobody.
     pub fn new(clock: Clock, realm: Realm) -> Self {
-        let outboxes = RefCell::default();
-        let armed_ms = Cell::new(u64::MAX);
-        Self { clock, realm: RefCell::new(realm), outboxes, armed_ms, hurry: bounded(1) }
+        Self {
+            clock,
+            realm: RefCell::new(realm),
+            ledger: Rc::default(),
+            outboxes: RefCell::default(),
+            armed_ms: Cell::new(u64::MAX),
+            hurry: bounded(1),
+        }
     }
 
     /// The clock that times are told by.
@@ -39,10 +45,18 @@ impl Meeting {
     /// Lets a client in.
     pub fn connect(&self, knock: Knock) -> Result<(Conn, Rc<Outbox>), Refusal> {
         let conn = self.realm.borrow_mut().connect(self.clock.now_ms(), knock)?;
-        let outbox = Rc::new(Outbox::default());
+        let outbox = self.ledger.outbox();
         self.outboxes.borrow_mut().insert(conn, Rc::clone(&outbox));
         self.dispatch();
         Ok((conn, outbox))
+    }
+
+    /// An outbox for somebody who is not let in.
+    pub fn refuse(&self, refusal: Refusal) -> Rc<Outbox> {
+        let outbox = self.ledger.outbox();
+        outbox.text(&refusal.to_text());
+        outbox.close(1008);
+        outbox
     }
 
     /// Asks or changes the realm at the time of now.

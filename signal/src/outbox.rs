@@ -1,21 +1,41 @@
-//! What waits to be sent to one client.
+//! What waits to be sent to one client, and to all of them.
 //!
-//! Bound: [`BYTES_MAX`]; a client that lets more pile up does not read, and is cut.
+//! Bounds: [`BYTES_MAX`] for a client; one that lets more pile up does not read, and is cut.
+//! [`ALL_BYTES_MAX`] for all clients together; beyond it the one who is furthest behind is cut.
 
 use signal_proto::websocket::{self, Opcode};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::{Rc, Weak};
 use std::task::Waker;
 
 /// Most bytes that wait for a client to read them.
 pub const BYTES_MAX: usize = 256 * 1024;
 
-/// Frames for one client; the realm's side fills it, the socket's side empties it.
+/// Most memory that holds what waits for anybody, in bytes.
+pub const ALL_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Every outbox, and how much they hold together.
 #[derive(Debug, Default)]
-pub struct Outbox(RefCell<Inner>);
+pub struct Ledger {
+    held: Cell<usize>,
+    outboxes: RefCell<BTreeMap<u64, Weak<Outbox>>>,
+    next: Cell<u64>,
+}
+
+/// Frames for one client; the realm's side fills it, the socket's side empties it.
+#[derive(Debug)]
+pub struct Outbox {
+    ledger: Rc<Ledger>,
+    number: u64,
+    inner: RefCell<Inner>,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
-    bytes: Vec<u8>,
+    bytes: VecDeque<u8>,
+    /// The memory of `bytes`, as the ledger knows it.
+    held: usize,
     state: State,
     waker: Option<Waker>,
 }
@@ -30,6 +50,40 @@ pub enum State {
     Closing,
     /// It ends at once.
     Cut,
+}
+
+impl Ledger {
+    /// An outbox for one more client.
+    pub fn outbox(self: &Rc<Self>) -> Rc<Outbox> {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        let inner = RefCell::default();
+        let outbox = Rc::new(Outbox { ledger: Rc::clone(self), number, inner });
+        self.outboxes.borrow_mut().insert(number, Rc::downgrade(&outbox));
+        outbox
+    }
+
+    /// The memory that holds what waits for anybody, in bytes.
+    pub const fn held(&self) -> usize {
+        self.held.get()
+    }
+
+    /// Cuts who is furthest behind, until the rest is within bounds.
+    fn settle(&self) {
+        while self.held.get() > ALL_BYTES_MAX {
+            let outboxes = self.outboxes.borrow();
+            let all = outboxes.values().filter_map(Weak::upgrade);
+            let Some(last) = all.max_by_key(|outbox| outbox.inner.borrow().held) else { return };
+            last.cut();
+        }
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.ledger.outboxes.borrow_mut().remove(&self.number);
+        self.ledger.held.set(self.ledger.held.get() - self.inner.get_mut().held);
+    }
 }
 
 impl Outbox {
@@ -51,21 +105,41 @@ impl Outbox {
     /// Adds a close frame; nothing is added after it.
     pub fn close(&self, code: u16) {
         self.add(|out| websocket::encode_close(code, "", None, out));
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.inner.borrow_mut();
         if inner.state == State::Open {
             inner.state = State::Closing;
         }
     }
 
-    /// Everything that waits, and how it goes on after it.
-    pub fn take(&self) -> (Vec<u8>, State) {
-        let mut inner = self.0.borrow_mut();
-        (std::mem::take(&mut inner.bytes), inner.state)
+    /// Ends the connection at once; what waits is lost.
+    pub fn cut(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.state = State::Cut;
+        inner.bytes = VecDeque::new();
+        self.count(&mut inner);
+        inner.wake();
     }
 
-    /// How it goes on, while earlier bytes are still being sent; an error where it is cut.
+    /// Lets `send` take bytes off the front; `None` where nothing waits.
+    pub fn send<T>(&self, send: impl FnOnce(&[u8]) -> (usize, T)) -> Option<T> {
+        let mut inner = self.inner.borrow_mut();
+        let (front, _) = inner.bytes.as_slices();
+        if front.is_empty() {
+            return None;
+        }
+        let (sent, result) = send(front);
+        inner.bytes.drain(..sent);
+        if inner.bytes.is_empty() {
+            // An idle client holds no memory.
+            inner.bytes = VecDeque::new();
+            self.count(&mut inner);
+        }
+        Some(result)
+    }
+
+    /// How it goes on; an error where it is cut.
     pub fn check(&self) -> Result<State, std::io::Error> {
-        match self.0.borrow().state {
+        match self.inner.borrow().state {
             State::Cut => Err(std::io::ErrorKind::TimedOut.into()),
             state => Ok(state),
         }
@@ -73,7 +147,7 @@ impl Outbox {
 
     /// Whom to wake when there is more.
     pub fn wake_by(&self, waker: &Waker) {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.inner.borrow_mut();
         match &mut inner.waker {
             Some(known) => known.clone_from(waker),
             none => *none = Some(waker.clone()),
@@ -81,16 +155,33 @@ impl Outbox {
     }
 
     fn add(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.inner.borrow_mut();
         if inner.state != State::Open {
             return;
         }
-        write(&mut inner.bytes);
-        if inner.bytes.len() > BYTES_MAX {
-            inner.state = State::Cut;
-            inner.bytes = Vec::new();
+        let mut frame = Vec::new();
+        write(&mut frame);
+        if inner.bytes.len() + frame.len() > BYTES_MAX {
+            drop(inner);
+            return self.cut();
         }
-        if let Some(waker) = inner.waker.take() {
+        inner.bytes.extend(frame);
+        self.count(&mut inner);
+        inner.wake();
+        drop(inner);
+        self.ledger.settle();
+    }
+
+    fn count(&self, inner: &mut Inner) {
+        let held = inner.bytes.capacity();
+        self.ledger.held.set(self.ledger.held.get() - inner.held + held);
+        inner.held = held;
+    }
+}
+
+impl Inner {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
@@ -100,23 +191,58 @@ impl Outbox {
 mod tests {
     use super::*;
 
+    /// Everything that waits, taken a few bytes at a time.
+    fn take(outbox: &Outbox) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Some(piece) = outbox.send(|bytes| (bytes.len().min(3), bytes.to_vec())) {
+            all.extend(piece.into_iter().take(3));
+        }
+        all
+    }
+
     #[test]
     fn nothing_follows_a_close() {
-        let outbox = Outbox::default();
+        let ledger = Rc::new(Ledger::default());
+        let outbox = ledger.outbox();
         outbox.text("a");
         outbox.close(1000);
         outbox.text("b");
         outbox.close(1001);
-        assert_eq!(outbox.take(), (vec![0x81, 1, b'a', 0x88, 2, 3, 232], State::Closing));
-        assert_eq!(outbox.take(), (vec![], State::Closing));
+        assert_eq!(take(&outbox), [0x81, 1, b'a', 0x88, 2, 3, 232]);
+        assert_eq!((outbox.check().unwrap(), ledger.held()), (State::Closing, 0));
     }
 
     #[test]
     fn who_does_not_read_is_cut() {
-        let outbox = Outbox::default();
-        for _ in 0..5 {
+        let ledger = Rc::new(Ledger::default());
+        let outbox = ledger.outbox();
+        for _ in 0..4 {
             outbox.text(&"x".repeat(60_000));
         }
-        assert_eq!(outbox.take(), (vec![], State::Cut));
+        assert!(outbox.check().is_ok() && ledger.held() >= 240_000);
+        outbox.send(|bytes| (bytes.len().min(100), ()));
+        outbox.text(&"x".repeat(60_000));
+        assert!(outbox.check().is_err());
+        assert_eq!((take(&outbox), ledger.held()), (vec![], 0));
+    }
+
+    #[test]
+    fn all_together_are_bounded_and_the_last_is_cut() {
+        let ledger = Rc::new(Ledger::default());
+        let slow = ledger.outbox();
+        for _ in 0..4 {
+            slow.text(&"x".repeat(60_000));
+        }
+        let mut others = Vec::new();
+        while slow.check().is_ok() {
+            let other = ledger.outbox();
+            other.text(&"x".repeat(60_000));
+            assert!(ledger.held() <= ALL_BYTES_MAX);
+            others.push(other);
+        }
+        assert!(others.len() > 500, "{}", others.len());
+        assert!(others.iter().all(|other| other.check().is_ok()), "they are less behind");
+        drop((slow, others));
+        assert_eq!((ledger.held(), ledger.outboxes.borrow().len()), (0, 0));
     }
 }

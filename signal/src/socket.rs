@@ -26,21 +26,21 @@ const TURN: usize = 8;
 /// How long a closed client may take to read what waits and to answer the close.
 const CLOSING: Duration = Duration::from_secs(2);
 
+/// How long, and for how many bytes, a client that broke the rules may finish what it is
+/// sending, so that it sees the close.
+const LINGER: Duration = Duration::from_secs(5);
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long a client that is sent something may take no byte of it.
+const STALLED: Duration = Duration::from_secs(30);
+
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
 }
 
 /// Serves a client that has been let in (or, without a conn, refused) until its end.
 pub async fn run(stream: Stream, meeting: &Meeting, conn: Option<Conn>, outbox: Rc<Outbox>) {
-    let mut socket = Socket {
-        stream,
-        decoder: Decoder::new(Role::Server),
-        writing: Vec::new(),
-        written: 0,
-        flushed: true,
-        heard_close: false,
-        closing: None,
-    };
+    let mut socket = Socket::new(stream, STALLED);
     poll_fn(|cx| socket.poll(cx, meeting, conn, &outbox)).await;
     if let Some(conn) = conn {
         meeting.end(conn);
@@ -50,14 +50,37 @@ pub async fn run(stream: Stream, meeting: &Meeting, conn: Option<Conn>, outbox: 
 struct Socket {
     stream: Stream,
     decoder: Decoder,
-    writing: Vec<u8>,
-    written: usize,
     flushed: bool,
+    /// How long the stream may take no byte, and since when it does.
+    patience: Duration,
+    stalled: Option<Timer>,
+    /// The client has answered our close, or closed by itself.
     heard_close: bool,
+    /// Nothing that still comes can be understood.
+    is_deaf: bool,
     closing: Option<Timer>,
+    /// Our side of the stream is closed.
+    is_shut: bool,
+    /// Bytes that may still come after our close.
+    left: usize,
 }
 
 impl Socket {
+    const fn new(stream: Stream, patience: Duration) -> Self {
+        Self {
+            stream,
+            decoder: Decoder::new(Role::Server),
+            flushed: true,
+            patience,
+            stalled: None,
+            heard_close: false,
+            is_deaf: false,
+            closing: None,
+            is_shut: false,
+            left: LINGER_BYTES,
+        }
+    }
+
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -67,13 +90,9 @@ impl Socket {
     ) -> Poll<()> {
         outbox.wake_by(cx.waker());
         for _ in 0..TURN {
-            let Ok(state) = self.write(cx, outbox) else { return Poll::Ready(()) };
-            if state != State::Open {
-                let timer = self.closing.get_or_insert_with(|| Timer::after(CLOSING));
-                let sent = self.written == self.writing.len() && self.flushed;
-                if Pin::new(timer).poll(cx).is_ready() || sent && self.heard_close {
-                    return Poll::Ready(());
-                }
+            let Ok((state, is_sent)) = self.write(cx, outbox) else { return Poll::Ready(()) };
+            if state != State::Open && self.is_over(cx, is_sent) {
+                return Poll::Ready(());
             }
             match self.read(cx, meeting, conn, outbox) {
                 Poll::Ready(true) => {}
@@ -81,7 +100,7 @@ impl Socket {
                 Poll::Pending => {
                     // What was read may have filled the outbox.
                     return match self.write(cx, outbox) {
-                        Ok(now) if now == state => Poll::Pending,
+                        Ok((now, _)) if now == state => Poll::Pending,
                         Ok(_) => {
                             cx.waker().wake_by_ref();
                             Poll::Pending
@@ -95,32 +114,63 @@ impl Socket {
         Poll::Pending
     }
 
-    /// Sends as much as goes; an error where the connection is at its end.
-    fn write(&mut self, cx: &mut Context<'_>, outbox: &Outbox) -> Result<State, std::io::Error> {
-        loop {
-            let rest = self.writing.get(self.written..).unwrap_or_default();
-            if rest.is_empty() {
-                let (fresh, state) = outbox.take();
-                outbox.check()?;
-                if fresh.is_empty() {
-                    self.writing = fresh;
-                    self.written = 0;
-                    if !self.flushed {
-                        match Pin::new(&mut self.stream).poll_flush(cx) {
-                            Poll::Ready(result) => result?,
-                            Poll::Pending => return Ok(state),
-                        }
-                        self.flushed = true;
-                    }
-                    return Ok(state);
-                }
-                (self.writing, self.written, self.flushed) = (fresh, 0, false);
-                continue;
+    /// Whether a closed client has had its time. Until then our side is closed and its own is
+    /// read: to drop bytes unread is to reset the connection, and the close frame with it.
+    fn is_over(&mut self, cx: &mut Context<'_>, is_sent: bool) -> bool {
+        let limit = if self.is_deaf { LINGER } else { CLOSING };
+        let timer = self.closing.get_or_insert_with(|| Timer::after(limit));
+        if Pin::new(timer).poll(cx).is_ready() || self.left == 0 {
+            return true;
+        }
+        if is_sent && !self.is_shut && !self.heard_close {
+            match Pin::new(&mut self.stream).poll_close(cx) {
+                Poll::Ready(Ok(())) => self.is_shut = true,
+                Poll::Ready(Err(_)) => return true,
+                Poll::Pending => {}
             }
-            match Pin::new(&mut self.stream).poll_write(cx, rest) {
-                Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
-                Poll::Ready(result) => self.written += result?,
-                Poll::Pending => return outbox.check(),
+        }
+        is_sent && self.heard_close
+    }
+
+    /// Sends as much as goes: how it goes on, and whether all has been sent. An error where the
+    /// connection is at its end.
+    fn write(
+        &mut self,
+        cx: &mut Context<'_>,
+        outbox: &Outbox,
+    ) -> Result<(State, bool), std::io::Error> {
+        let stream = &mut self.stream;
+        loop {
+            let state = outbox.check()?;
+            let written = outbox.send(|bytes| match Pin::new(&mut *stream).poll_write(cx, bytes) {
+                Poll::Ready(Ok(0)) => (0, Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()))),
+                Poll::Ready(Ok(length)) => (length, Poll::Ready(Ok(()))),
+                other => (0, other.map_ok(drop)),
+            });
+            let progress = match written {
+                Some(progress) => {
+                    self.flushed = false;
+                    progress
+                }
+                None if self.flushed => return Ok((state, true)),
+                None => {
+                    let progress = Pin::new(&mut *stream).poll_flush(cx);
+                    self.flushed = matches!(progress, Poll::Ready(Ok(())));
+                    progress
+                }
+            };
+            match progress {
+                Poll::Ready(result) => {
+                    result?;
+                    self.stalled = None;
+                }
+                Poll::Pending => {
+                    let timer = self.stalled.get_or_insert_with(|| Timer::after(self.patience));
+                    if Pin::new(timer).poll(cx).is_ready() {
+                        return Err(std::io::ErrorKind::TimedOut.into());
+                    }
+                    return Ok((state, false));
+                }
             }
         }
     }
@@ -137,8 +187,13 @@ impl Socket {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(false),
             Poll::Ready(Ok(length)) => {
-                let bytes = scratch.get(..length).unwrap_or_default();
-                self.act(bytes, meeting, conn, outbox);
+                if self.closing.is_some() {
+                    self.left = self.left.saturating_sub(length);
+                }
+                if !self.is_deaf {
+                    let bytes = scratch.get(..length).unwrap_or_default();
+                    self.act(bytes, meeting, conn, outbox);
+                }
                 Poll::Ready(true)
             }
         })
@@ -151,7 +206,7 @@ impl Socket {
                 Ok(Some(message)) => message,
                 Err(error) => {
                     // Nothing after this can be understood, not even a close.
-                    self.heard_close = true;
+                    self.is_deaf = true;
                     outbox.close(error.code());
                     return conn.into_iter().for_each(|conn| meeting.end(conn));
                 }
@@ -182,4 +237,43 @@ impl Socket {
 
 fn say(meeting: &Meeting, conn: Conn, text: &str) {
     meeting.with_realm(|realm, now_ms| realm.handle_message(now_ms, conn, text));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::outbox::Ledger;
+    use signal_proto::realm::{Config, Realm};
+    use signal_proto::room::Secrets;
+    use smol::Async;
+    use std::net::{TcpListener, TcpStream};
+
+    /// Fed for as long as its socket takes all, then left with one message that it does not.
+    #[test]
+    fn who_takes_no_byte_is_cut() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _deaf = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        let mut socket =
+            Socket::new(Stream::Plain(Async::new(stream).unwrap()), Duration::from_millis(300));
+        let meeting =
+            Meeting::new(Clock::start(), Realm::new(Config::default(), Secrets::fixed(b"x")));
+        let outbox = Rc::new(Ledger::default()).outbox();
+        let mut fill = async || {
+            loop {
+                outbox.text(&"x".repeat(60_000));
+                let fed = poll_fn(|cx| match socket.poll(cx, &meeting, None, &outbox) {
+                    Poll::Ready(()) => Poll::Ready(false),
+                    Poll::Pending if socket.stalled.is_none() => Poll::Ready(true),
+                    Poll::Pending => Poll::Pending,
+                });
+                if !fed.await {
+                    break;
+                }
+            }
+        };
+        smol::block_on(fill());
+        assert!(outbox.check().is_ok(), "not for the bytes that wait, but for the time");
+    }
 }
