@@ -5,7 +5,7 @@
 use harness::data::Scratch;
 use harness::program::{Program, binary};
 use harness::web::{Answer, get, request};
-use signal_proto::{json, stun};
+use signal_proto::json;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
@@ -291,6 +291,7 @@ fn messages_arrive_as_they_were_sent_and_noise_is_ignored() {
     a.say("{\"type\":\"LEAVE\",\"dst\":\"b\"}");
     assert_eq!(b.hear(), "{\"type\":\"LEAVE\",\"src\":\"a\",\"dst\":\"b\"}");
     a.say("{\"type\":\"EXPIRE\",\"dst\":\"b\"}");
+    a.say("{\"type\":\"LEAVE\",\"dst\":\"no/id\"}");
     a.echo("a");
     b.echo("b");
 
@@ -346,11 +347,12 @@ fn expiry_is_told_to_who_understands_it() {
 /// S12.
 #[test]
 fn silence_is_closed_and_any_frame_is_life() {
-    let server = Server::start(&["--alive-timeout-ms", "900"]);
+    // Wide enough for a machine that does much else.
+    let server = Server::start(&["--alive-timeout-ms", "6000"]);
     let mut silent = server.enter("silent");
     let (mut beating, mut pinging) = (server.enter("beating"), server.enter("pinging"));
     let start = Instant::now();
-    while start.elapsed() < Duration::from_millis(2500) {
+    while start.elapsed() < Duration::from_millis(8000) {
         beating.say("{\"type\":\"HEARTBEAT\"}");
         pinging.socket.send(Message::Ping(b"x".to_vec().into())).expect("the server reads");
         let pong = pinging.socket.read().expect("a pong");
@@ -448,6 +450,17 @@ fn a_home_is_one_room() {
         assert_eq!(rooms.iter().all(|room| *room == rooms[0]), expected);
         assert_ne!(server.room_id("a", Some("203.0.113.7")), rooms[0]);
     }
+    // A proxy beside the server that nobody told it of: whoever comes through it is a stranger.
+    let server = Server::start(&["--home"]);
+    let _a = server.enter("a");
+    let home = server.room_id("a", None);
+    let _far = server.knock_from("key=peerjs&id=far&token=t", Some("203.0.113.7"));
+    let far = server.room_id("far", Some("203.0.113.7"));
+    assert_ne!(far, home);
+    let near = server.room_id("far", Some("192.168.1.5"));
+    assert_eq!(near, far, "what it says of them is not believed");
+    let stolen = server.room("POST", "far", &format!("{home}/join"), Some("203.0.113.7"));
+    assert_eq!(stolen.status, 403);
 }
 
 /// S21.
@@ -463,6 +476,12 @@ fn sizes_and_rates_are_bounded() {
     big.hear();
     big.say(&format!("{whole} "));
     assert_eq!(big.hear_close(), Some(CloseCode::Size.into()));
+    // It writes all before it reads: what is discarded unread would reset the connection.
+    for bytes in [100_000, 8_000_000] {
+        let mut huge = server.enter("huge");
+        huge.say(&frame(bytes));
+        assert_eq!(huge.hear_close(), Some(CloseCode::Size.into()), "{bytes} bytes");
+    }
 
     let mut fast = server.enter("fast");
     for _ in 0..300 {
@@ -514,7 +533,14 @@ fn every_route_lies_below_the_prefix() {
     let mut server = Server::start(&["--path", "/meet/here", "--key", "other"]);
     server.path = "/meet/here/";
     assert_eq!(server.get("/meet/here/other/id").text().len(), 36);
-    assert_eq!(server.get("/meet/here").header("location"), Some("/meet/here/"));
+    for (path, location) in
+        [("/meet/here", "/meet/here/"), ("/meet/here?room=a&b=%20", "/meet/here/?room=a&b=%20")]
+    {
+        let answer = server.get(path);
+        assert_eq!((answer.status, answer.header("location")), (308, Some(location)));
+    }
+    let moved = server.raw("GET /meet/here HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(moved.starts_with("HTTP/1.1 308 Permanent Redirect\r\n"), "{moved}");
     assert_eq!(server.get("/peerjs/id").status, 404);
     let mut client = server.knock("key=other&id=a&token=t");
     assert_eq!(client.hear(), OPEN);
@@ -611,19 +637,58 @@ fn http_is_read_strictly() {
     assert!(server.raw(&early.replace(": 13", ": 8")).starts_with("HTTP/1.1 426 "));
 }
 
+/// Connects from an address of one's own choice.
+fn connect_from(local: [u8; 4], at: &str) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let fd = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    bind(&fd, &SocketAddr::from((local, 0))).expect("all of 127.0.0.0/8 is ours");
+    let at: SocketAddr = at.parse().expect("an address");
+    connect(&fd, &at).expect("the server listens");
+    let stream = TcpStream::from(fd);
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout can be set");
+    stream
+}
+
+/// Whether a request on `stream` is answered, rather than the connection closed.
+fn is_answered(stream: &mut TcpStream) -> bool {
+    let ask = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut answer = [0; 1024];
+    let length = stream.write_all(ask).and_then(|()| stream.read(&mut answer)).unwrap_or(0);
+    answer[..length].starts_with(b"HTTP/1.1 200 ")
+}
+
+/// One address cannot take every place, and gives up its idle ones first.
+#[test]
+fn one_address_shuts_nobody_out() {
+    let server = Server::start(&[]);
+    let (crowd, stranger) = ([127, 0, 0, 2], [127, 0, 0, 3]);
+    let mut idle = connect_from(crowd, &server.at);
+    assert!(is_answered(&mut idle));
+    let _silent: Vec<_> = (0..255).map(|_| connect_from(crowd, &server.at)).collect();
+    assert!(is_answered(&mut connect_from(crowd, &server.at)), "in the idle one's place");
+    assert!(!is_answered(&mut idle));
+    let _last = connect_from(crowd, &server.at);
+    assert!(!is_answered(&mut connect_from(crowd, &server.at)));
+    assert!(is_answered(&mut connect_from(stranger, &server.at)));
+
+    let server = Server::start(&["--trusted-proxy", "127.0.0.2"]);
+    let _many: Vec<_> = (0..300).map(|_| connect_from(crowd, &server.at)).collect();
+    assert!(is_answered(&mut connect_from(crowd, &server.at)), "a proxy brings many");
+}
+
 /// Half-open heads, dripping ones too, end after five seconds and hinder nobody.
 #[test]
 fn slow_heads_are_closed() {
     let server = Server::start(&[]);
     let start = Instant::now();
-    let mut slow: Vec<_> = (0..300)
+    let mut slow: Vec<_> = (0..200)
         .map(|_| {
             let mut stream = TcpStream::connect(&server.at).expect("the server listens");
             stream.write_all(b"GET / HT").expect("the server reads");
             stream
         })
         .collect();
-    let mut dripping = slow.pop().expect("300 of them");
+    let mut dripping = slow.pop().expect("200 of them");
     wait_until("a dripping head ends", Duration::from_secs(7), || {
         std::thread::sleep(Duration::from_millis(200));
         assert_eq!(server.get("/healthz").status, 200, "others are answered");
@@ -670,6 +735,17 @@ fn the_app_is_served_with_care() {
     assert_eq!(server.get("/js/../link.js").status, 404);
 }
 
+/// RFC 5769 s2.1, byte for byte.
+const RFC_5769_REQUEST: [u8; 108] = [
+    0x00, 0x01, 0x00, 0x58, 0x21, 0x12, 0xa4, 0x42, 0xb7, 0xe7, 0xa7, 0x01, 0xbc, 0x34, 0xd6, 0x86,
+    0xfa, 0x87, 0xdf, 0xae, 0x80, 0x22, 0x00, 0x10, 0x53, 0x54, 0x55, 0x4e, 0x20, 0x74, 0x65, 0x73,
+    0x74, 0x20, 0x63, 0x6c, 0x69, 0x65, 0x6e, 0x74, 0x00, 0x24, 0x00, 0x04, 0x6e, 0x00, 0x01, 0xff,
+    0x80, 0x29, 0x00, 0x08, 0x93, 0x2f, 0xf9, 0xb1, 0x51, 0x26, 0x3b, 0x36, 0x00, 0x06, 0x00, 0x09,
+    0x65, 0x76, 0x74, 0x6a, 0x3a, 0x68, 0x36, 0x76, 0x59, 0x20, 0x20, 0x20, 0x00, 0x08, 0x00, 0x14,
+    0x9a, 0xea, 0xa7, 0x0c, 0xbf, 0xd8, 0xcb, 0x56, 0x78, 0x1e, 0xf2, 0xb5, 0xb2, 0xd3, 0xf2, 0x49,
+    0xc1, 0xb5, 0x71, 0xa2, 0x80, 0x28, 0x00, 0x04, 0xe5, 0x7a, 0x3b, 0xcf,
+];
+
 /// STUN on UDP, and the server's own name in what `ice` offers; TURN with a password that
 /// anybody with the secret can make again.
 #[test]
@@ -684,16 +760,34 @@ fn stun_answers_and_ice_offers() {
     let at: SocketAddr = server.program.address("stun").parse().expect("an address");
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout can be set");
-    let transaction = *b"nightjarstun";
     for noise in [&b"hello"[..], &[0; 20]] {
         socket.send_to(noise, at).expect("a datagram");
     }
-    socket.send_to(&stun::request(transaction), at).expect("a datagram");
+    // RFC 5769: the head of its sample request, of a Binding request without attributes ...
+    let cookie = [0x21, 0x12, 0xa4, 0x42];
+    let transaction = [0xb7, 0xe7, 0xa7, 0x01, 0xbc, 0x34, 0xd6, 0x86, 0xfa, 0x87, 0xdf, 0xae];
+    let ask = [&[0x00, 0x01, 0x00, 0x00][..], &cookie, &transaction].concat();
+    socket.send_to(&ask, at).expect("a datagram");
     let mut answer = [0; 100];
     let (length, from) = socket.recv_from(&mut answer).expect("an answer");
-    assert_eq!((from, length), (at, 32));
-    let seen = stun::parse_answer(&answer[..length], transaction);
-    assert_eq!(seen, socket.local_addr().ok());
+    // ... and of its sample answer, with XOR-MAPPED-ADDRESS: for 192.0.2.1:32853 that is
+    // a1 47 e1 12 a6 43, so the port is masked by 21 12 and the address by the cookie.
+    assert_eq!([0xa1 ^ 0x21, 0x47 ^ 0x12], 32853_u16.to_be_bytes());
+    assert_eq!([0xe1 ^ 0x21, 0x12 ^ 0x12, 0xa6 ^ 0xa4, 0x43 ^ 0x42], [192, 0, 2, 1]);
+    let [high, low] = socket.local_addr().expect("an address").port().to_be_bytes();
+    let mapped = [0x00, 0x20, 0x00, 0x08, 0x00, 0x01, high ^ 0x21, low ^ 0x12];
+    let address = [127 ^ 0x21, 0x12, 0xa4, 1 ^ 0x42];
+    let expected =
+        [&[0x01, 0x01, 0x00, 0x0c][..], &cookie, &transaction, &mapped, &address].concat();
+    assert_eq!((from, &answer[..length]), (at, &expected[..]));
+
+    // Each bit of a later request counts: its FINGERPRINT is right, so PRIORITY, which is no
+    // business of ours, is named as what was not understood.
+    socket.send_to(&RFC_5769_REQUEST, at).expect("a datagram");
+    let (length, _) = socket.recv_from(&mut answer).expect("an answer");
+    let refusal = [0, 9, 0, 4, 0, 0, 4, 20, 0, 10, 0, 2, 0, 0x24, 0, 0];
+    let expected = [&[0x01, 0x11, 0x00, 0x10][..], &cookie, &transaction, &refusal].concat();
+    assert_eq!(answer[..length], expected);
 
     let ice = request(&server.at, "GET", "/ice", &[("Host", "meet.example:443")], b"");
     let servers = json::member(ice.text(), "iceServers").expect("servers");
@@ -702,8 +796,7 @@ fn stun_answers_and_ice_offers() {
     assert_eq!(servers[0], expected);
     assert_eq!(text_member(servers[1], "urls"), turn);
     let username = text_member(servers[1], "username");
-    let password = signal_proto::hmac::sha1(b"north", username.as_bytes());
-    let password = signal_proto::base64::encode(&password);
+    let password = harness::turn::password(b"north", username.as_bytes());
     assert_eq!(text_member(servers[1], "credential"), password);
 }
 

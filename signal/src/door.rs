@@ -1,6 +1,7 @@
 //! One TCP connection, from its first byte to its upgrade or its end: TLS, heads with a
 //! deadline, bodies with a bound, answers.
 
+use crate::hall::Visitor;
 use crate::head::{self, Finder, Head, Method};
 use crate::outbox::Outbox;
 use crate::response::Response;
@@ -47,11 +48,22 @@ async fn within<T>(limit: Duration, work: impl Future<Output = Option<T>>) -> Op
 }
 
 /// Answers requests until the connection ends or becomes a WebSocket.
-pub async fn serve(place: &Place, mut stream: Stream, peer: IpAddr) -> Option<Upgraded> {
+pub async fn serve(
+    place: &Place,
+    mut stream: Stream,
+    peer: IpAddr,
+    visitor: &Visitor,
+) -> Option<Upgraded> {
     let mut buffer = Vec::new();
     for number in 0..REQUESTS_MAX {
         let limit = if number == 0 { HEAD_WITHIN } else { NEXT_WITHIN };
-        let head = match within(limit, read_head(&mut stream, &mut buffer)).await? {
+        let head = async {
+            if number > 0 && buffer.is_empty() {
+                visitor.idle(fill(&mut stream, &mut buffer)).await?;
+            }
+            read_head(&mut stream, &mut buffer).await
+        };
+        let head = match within(limit, head).await? {
             Ok(head) => head,
             Err(error) => return refuse(place, stream, error.status()).await,
         };
@@ -77,7 +89,7 @@ pub async fn serve(place: &Place, mut stream: Stream, peer: IpAddr) -> Option<Up
         }
         let body = read_body(&mut stream, &mut buffer, head.body_bytes);
         let body = within(BODY_WITHIN, body).await?;
-        let response = place.answer(&head, &body, place.client(&head, peer));
+        let response = place.answer(&head, &body, place.origin(&head, peer));
         let keep_alive = head.keep_alive && number + 1 < REQUESTS_MAX;
         let with_body = head.method != Method::Head;
         let now = place.meeting.clock().unix_seconds();
@@ -93,7 +105,7 @@ pub async fn serve(place: &Place, mut stream: Stream, peer: IpAddr) -> Option<Up
 
 /// Lets the client in, or prepares what it is told.
 fn knock(place: &Place, head: &Head, peer: IpAddr) -> (Option<Conn>, Rc<Outbox>) {
-    let entered = place.knock(head, place.client(head, peer));
+    let entered = place.knock(head, place.origin(head, peer));
     match entered.and_then(|knock| place.meeting.connect(knock)) {
         Ok((conn, outbox)) => (Some(conn), outbox),
         Err(refusal) => (None, place.meeting.refuse(refusal)),

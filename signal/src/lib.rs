@@ -5,7 +5,7 @@
 //! 5  main, server              wiring, exit codes
 //! 4  door, socket, binding     one connection, one client, one datagram
 //! 3  routes, meeting           request -> answer; the realm and its outboxes
-//! 2  files, response, head, outbox, stream, tls, home
+//! 2  files, response, head, outbox, stream, tls, home, hall
 //! 1  config, error, clock, journal
 //! 0  signal-proto
 //! ```
@@ -16,6 +16,7 @@ pub mod config;
 pub mod door;
 pub mod error;
 pub mod files;
+pub mod hall;
 pub mod head;
 pub mod home;
 pub mod journal;

@@ -15,13 +15,14 @@ use crate::files::Files;
 use crate::head::{Head, Method, decode};
 use crate::meeting::Meeting;
 use crate::response::{Response, preflight};
+use crate::say;
 use serde::Serialize;
 use signal_proto::network::{Grouping, Network, Site, client_address};
 use signal_proto::peer_id::{PeerId, Token};
 use signal_proto::realm::{Conn, Denied, Knock, Refusal};
 use signal_proto::room::{About, Member, RoomId};
 use signal_proto::{base64, hmac, json};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 
 /// How long a TURN password lasts, in seconds.
@@ -49,6 +50,17 @@ pub struct Place {
     pub stun_port: Option<u16>,
     /// What TURN passwords are made from.
     pub turn_secret: Option<Vec<u8>>,
+    /// The operator has heard of a proxy that is not trusted.
+    pub warned: Cell<bool>,
+}
+
+/// Where a request is taken to come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// With whom its limits are shared.
+    pub site: Site,
+    /// With whom its room is shared.
+    pub network: Network,
 }
 
 #[derive(Serialize)]
@@ -98,9 +110,29 @@ struct Device<'a> {
 }
 
 impl Place {
-    /// The address that a request is taken to come from.
-    pub fn client(&self, head: &Head, peer: IpAddr) -> IpAddr {
-        client_address(peer, head.headers("x-forwarded-for"), &self.config.trusted)
+    /// Whether `peer` is a proxy that is believed.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.config.trusted.iter().any(|prefix| prefix.contains(peer))
+    }
+
+    /// Where a request is taken to come from.
+    pub fn origin(&self, head: &Head, peer: IpAddr) -> Origin {
+        let address = client_address(peer, head.headers("x-forwarded-for"), &self.config.trusted);
+        let is_forwarded = head.headers("x-forwarded-for").next().is_some();
+        let is_stranger = is_forwarded && peer.to_canonical().is_loopback() && !self.trusts(peer);
+        if is_stranger && !self.warned.replace(true) {
+            say!(
+                "a proxy on this machine speaks for others, who are one network without \
+                 --trusted-proxy"
+            );
+        }
+        // It may come from anywhere: no part of a home, whatever its last hop's address.
+        let network = if is_stranger {
+            Grouping::default().network(address)
+        } else {
+            self.grouping.borrow().network(address)
+        };
+        Origin { site: Site::of(address), network }
     }
 
     /// The largest body that a request may have, in bytes.
@@ -118,7 +150,7 @@ impl Place {
     }
 
     /// Who wants in, as the WebSocket's URL has it.
-    pub fn knock(&self, head: &Head, client: IpAddr) -> Result<Knock, Refusal> {
+    pub fn knock(&self, head: &Head, from: Origin) -> Result<Knock, Refusal> {
         let parameter = |name| head.parameter(name).ok_or(Refusal::Missing);
         let (id, token, key) = (parameter("id")?, parameter("token")?, parameter("key")?);
         if key != self.config.key {
@@ -128,18 +160,18 @@ impl Place {
             id: PeerId::parse(&id).ok_or(Refusal::BadId)?,
             token: Token::parse(&token).ok_or(Refusal::BadToken)?,
             has_version: head.parameter("version").is_some(),
-            site: Site::of(client),
-            network: self.network(client),
+            site: from.site,
+            network: from.network,
         })
     }
 
     /// Answers a request that is not for the WebSocket.
-    pub fn answer(&self, head: &Head, body: &[u8], client: IpAddr) -> Response {
+    pub fn answer(&self, head: &Head, body: &[u8], from: Origin) -> Response {
         let Some(below) = head.path.strip_prefix(&self.config.path) else {
             let is_bare = format!("{}/", head.path) == self.config.path;
             return match (head.method, is_bare) {
                 (Method::Options, _) => preflight(head),
-                (_, true) => Response::empty(308).with("Location", self.config.path.clone()),
+                (_, true) => self.move_below(head),
                 _ => Response::refusal(404).for_any_origin(),
             };
         };
@@ -152,7 +184,7 @@ impl Place {
             (Method::Get, [_, "id"]) => fresh_id().for_any_origin(),
             (Method::Get, [_, "peers"]) => Response::refusal(401).for_any_origin(),
             (method, [key, id, token, rest @ ..]) if !rest.is_empty() => {
-                let from = self.network(client);
+                let from = from.network;
                 let answer = self.caller(key, id, token).and_then(|conn| match (method, rest) {
                     (Method::Get, ["room", "id"]) => Ok(self.room_id(&from)),
                     (_, ["room", room, action]) => {
@@ -173,9 +205,14 @@ impl Place {
         }
     }
 
-    /// How clients are sorted, applied to one.
-    fn network(&self, client: IpAddr) -> Network {
-        self.grouping.borrow().network(client)
+    /// Where a prefix without its slash is meant to lead.
+    fn move_below(&self, head: &Head) -> Response {
+        let mut location = self.config.path.clone();
+        if !head.query.is_empty() {
+            location.push('?');
+            location.push_str(&head.query);
+        }
+        Response::empty(308).with("Location", location)
     }
 
     fn root(&self, head: &Head) -> Response {

@@ -4,25 +4,26 @@ use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::error::Error;
 use crate::files::Files;
+use crate::hall::{Hall, Visitor};
 use crate::meeting::Meeting;
 use crate::routes::Place;
 use crate::stream::Stream;
 use crate::{binding, door, home, say, socket};
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+use signal_proto::network::Site;
 use signal_proto::realm::Realm;
 use signal_proto::room::Secrets;
-use smol::channel::{Receiver, Sender, bounded};
 use smol::{Async, LocalExecutor, Timer};
 use std::cell::Cell;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Most connections at once that are no WebSocket (yet); one more is closed unheard.
-const VISITORS_MAX: usize = 4096;
-
-/// Connections that wait to be accepted; the system may allow fewer.
+/// Connections that wait to be accepted, enough for a whole neighbourhood that returns at once;
+/// the system may allow fewer.
 const BACKLOG: i32 = 4096;
 
 /// How long no connection is accepted after the system had none to give.
@@ -38,10 +39,9 @@ const LOOK_AROUND: Duration = Duration::from_mins(1);
 pub fn run(config: Config) -> Result<(), Error> {
     raise_file_limit();
     let clock = Clock::start();
-    let listener = bind(config.listen, "--listen", TcpListener::bind)?;
-    // The standard library's 128 are too few for a whole neighbourhood that returns at once.
-    let _ = rustix::net::listen(listener.get_ref(), BACKLOG);
-    let stun = config.stun.map(|at| bind(at, "--stun", UdpSocket::bind)).transpose()?;
+    let listener: Async<TcpListener> = bind(config.listen, "--listen", SocketType::STREAM)?;
+    let stun: Option<Async<UdpSocket>> =
+        config.stun.map(|at| bind(at, "--stun", SocketType::DGRAM)).transpose()?;
     let lock = Lock::new(&config)?;
     let goodbye = goodbye_signal()?;
     let http = address(listener.get_ref().local_addr())?;
@@ -57,6 +57,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         grouping: home::grouping(config.home).into(),
         stun_port: stun_at.map(|address| address.port()),
         turn_secret: read_turn_secret(&config)?,
+        warned: Cell::new(false),
         config,
     });
     announce(http, stun_at);
@@ -89,36 +90,6 @@ pub fn run(config: Config) -> Result<(), Error> {
         .await;
     }));
     Ok(())
-}
-
-/// Who is here: clients with a socket are waited for at the end, visitors are not.
-#[derive(Debug)]
-struct Hall {
-    visitors: Cell<usize>,
-    sockets: Cell<usize>,
-    empty: (Sender<()>, Receiver<()>),
-}
-
-impl Default for Hall {
-    fn default() -> Self {
-        Self { visitors: Cell::new(0), sockets: Cell::new(0), empty: bounded(1) }
-    }
-}
-
-impl Hall {
-    async fn emptied(&self) {
-        while self.sockets.get() > 0 {
-            let _ = self.empty.1.recv().await;
-        }
-    }
-
-    fn socket_left(&self) {
-        self.sockets.set(self.sockets.get() - 1);
-        if self.sockets.get() == 0 {
-            // A full channel has said it already.
-            let _ = self.empty.0.try_send(());
-        }
-    }
 }
 
 /// Encrypts connections, or leaves them as they are.
@@ -177,10 +148,11 @@ async fn accept(
                     say!("accepting connections again");
                     is_pausing = false;
                 }
-                if hall.visitors.get() < VISITORS_MAX {
-                    hall.visitors.set(hall.visitors.get() + 1);
-                    let visit =
-                        visit(Rc::clone(&place), Rc::clone(&hall), lock.clone(), stream, peer.ip());
+                let is_proxy = place.trusts(peer.ip());
+                let site = (!is_proxy).then(|| Site::of(peer.ip()));
+                if let Some(visitor) = hall.enter(site) {
+                    let (place, hall) = (Rc::clone(&place), Rc::clone(&hall));
+                    let visit = visit(place, hall, visitor, lock.clone(), stream, peer.ip());
                     executor.spawn(visit).detach();
                 }
             }
@@ -206,6 +178,7 @@ fn is_our_fault(error: &std::io::Error) -> bool {
 async fn visit(
     place: Rc<Place>,
     hall: Rc<Hall>,
+    visitor: Visitor,
     lock: Lock,
     stream: Async<TcpStream>,
     peer: IpAddr,
@@ -214,14 +187,13 @@ async fn visit(
     // The long-lived part of this task stays small.
     let visit = Box::pin(async {
         let stream = lock.open(stream).await?;
-        door::serve(&place, stream, peer).await
+        door::serve(&place, stream, peer, &visitor).await
     });
     let upgraded = visit.await;
-    hall.visitors.set(hall.visitors.get() - 1);
+    drop(visitor);
     if let Some((stream, conn, outbox)) = upgraded {
-        hall.sockets.set(hall.sockets.get() + 1);
+        let _seat = hall.seat();
         socket::run(stream, &place.meeting, conn, outbox).await;
-        hall.socket_left();
     }
 }
 
@@ -233,16 +205,32 @@ async fn look_around(place: Rc<Place>) {
 }
 
 /// A socket on `at`; the operator is told which option is at fault.
-fn bind<T: std::os::fd::AsFd>(
+fn bind<T: std::os::fd::AsFd + From<OwnedFd>>(
     at: SocketAddr,
     option: &str,
-    bind: impl FnOnce(SocketAddr) -> std::io::Result<T>,
-) -> Result<Async<T>, Error>
-where
-    Async<T>: Sized,
-{
+    kind: SocketType,
+) -> Result<Async<T>, Error> {
     let wrong = |error: std::io::Error| Error::new(format!("{option} {at}: {error}"));
-    Async::new(bind(at).map_err(wrong)?).map_err(wrong)
+    let fd = open(at, kind).map_err(|error| wrong(error.into()))?;
+    Async::new(T::from(fd)).map_err(wrong)
+}
+
+fn open(at: SocketAddr, kind: SocketType) -> rustix::io::Result<OwnedFd> {
+    let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let fd = net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    if at.is_ipv6() {
+        // `[::]` is everybody, whatever the system's default (net.ipv6.bindv6only).
+        sockopt::set_ipv6_v6only(&fd, false)?;
+    }
+    if kind == SocketType::STREAM {
+        // A restart does not wait for the last connections' echoes.
+        sockopt::set_socket_reuseaddr(&fd, true)?;
+    }
+    net::bind(&fd, &at)?;
+    if kind == SocketType::STREAM {
+        net::listen(&fd, BACKLOG)?;
+    }
+    Ok(fd)
 }
 
 fn address(result: std::io::Result<SocketAddr>) -> Result<SocketAddr, Error> {
