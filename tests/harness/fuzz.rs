@@ -11,11 +11,12 @@ use edge_core::link::wire::{CHUNK_BYTES, Chunk};
 use edge_core::rest::path::Route;
 use edge_core::rest::{json as body, query};
 use edge_core::time::Instant;
+use signal::head::{self, Finder, Head};
 use signal_proto::message::Message;
 use signal_proto::network::{Network, Site};
 use signal_proto::peer_id::{PeerId, Token};
-use signal_proto::realm::{Config, Knock, Output, Realm};
-use signal_proto::room::Secrets;
+use signal_proto::realm::{Config, Conn, Knock, Output, Realm};
+use signal_proto::room::{About, MEMBERS_MAX, Secrets};
 use signal_proto::stun;
 use signal_proto::websocket::{self, Decoder, Opcode, Role};
 use signal_proto::{client, json};
@@ -27,6 +28,7 @@ pub type Body = fn(&[u8]);
 /// Every target by name; its corpus is `tests/fuzz/corpus/NAME/`.
 pub const TARGETS: &[(&str, Body)] = &[
     ("chunk", chunk),
+    ("head", head),
     ("link", link),
     ("legacy", legacy),
     ("message", message),
@@ -146,8 +148,38 @@ pub fn message(bytes: &[u8]) {
     assert_eq!(again, message);
 }
 
+/// The head of an HTTP request, found and read however it is cut.
+pub fn head(bytes: &[u8]) {
+    let whole = find_head(bytes, bytes.len().max(1));
+    assert_eq!(whole, find_head(bytes, 1), "cut into bytes");
+    assert_eq!(whole, find_head(bytes, 7), "cut into sevens");
+    let Ok(Some(end)) = whole else { return };
+    assert!(end <= head::HEAD_MAX && bytes[..end].ends_with(b"\r\n\r\n"));
+    let Ok(head) = Head::parse(&bytes[..end]) else { return };
+    assert!(head.body_bytes <= head::BODY_MAX);
+    assert!(head.path.starts_with('/') || head.path == "*");
+    let _ = (head.parameter("id"), head.header("host"), head::decode(&head.path));
+    let _ = (head.lists("connection", "upgrade"), head.headers("x-forwarded-for").count());
+    // What is echoed (a redirect, `ice`) must not begin a line of its own.
+    assert!([&head.path, &head.query, &head.host].iter().all(|text| !text.contains(['\r', '\n'])));
+}
+
+/// Where the head ends in `bytes`, which come `piece` at a time.
+fn find_head(bytes: &[u8], piece: usize) -> Result<Option<usize>, head::Error> {
+    let mut finder = Finder::default();
+    let mut length = 0;
+    while length < bytes.len() {
+        length = (length + piece).min(bytes.len());
+        if let Some(end) = finder.find(&bytes[..length])? {
+            return Ok(Some(end));
+        }
+    }
+    Ok(None)
+}
+
 /// Four clients that say and do anything at the meeting place. The first byte of a message
-/// picks the client, the second what it does.
+/// picks the client, the second what it does: 0 ends it, 5 to 7 are about its room (modulo 8),
+/// everything else is said.
 pub fn realm(bytes: &[u8]) {
     let mut realm = Realm::new(Config::default(), Secrets::fixed(b"secret"));
     let mut seats = [None; 4];
@@ -161,6 +193,10 @@ pub fn realm(bytes: &[u8]) {
             (Some(conn), 0) => {
                 realm.handle_close(conn);
                 seats[who] = None;
+                continue;
+            }
+            (Some(conn), 5..=7) => {
+                visit_room(&mut realm, conn, what, text);
                 continue;
             }
             (Some(conn), _) => conn,
@@ -188,6 +224,29 @@ pub fn realm(bytes: &[u8]) {
             }
         }
         assert!(realm.len() <= seats.len() * 2, "nobody is remembered who left");
+    }
+}
+
+/// Joins, leaves or lists a room of one network or another.
+fn visit_room(realm: &mut Realm, conn: Conn, what: u8, text: &[u8]) {
+    let from = if what < 128 { Network::Home } else { Network::V4(Ipv4Addr::LOCALHOST) };
+    let room = realm.room_id(&from);
+    let name = String::from_utf8_lossy(text);
+    match what % 8 {
+        5 => {
+            let about = (!name.is_empty()).then(|| About::new(what < 64, &name));
+            let members = realm.join(conn, &room, from, about).expect("its own room");
+            assert!(!members.is_empty() && members.len() <= MEMBERS_MAX);
+        }
+        6 => {
+            let was_in = realm.leave(conn, &room, from).expect("its own room");
+            let again = realm.leave(conn, &room, from).expect("its own room");
+            assert!(!again, "once out it is out, in or not before: {was_in}");
+        }
+        _ => {
+            let members = realm.members(conn, &room, from).expect("its own room");
+            assert!(members.len() <= realm.len(), "no member is without a socket");
+        }
     }
 }
 
