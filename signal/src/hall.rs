@@ -24,10 +24,17 @@ pub struct Hall {
     visitors: Cell<usize>,
     sites: RefCell<BTreeMap<Site, usize>>,
     /// Visitors between two requests, the longest idle first; who is dropped from here goes.
-    idle: RefCell<BTreeMap<u64, (Option<Site>, Sender<()>)>>,
+    idle: RefCell<BTreeMap<u64, Idle>>,
     next: Cell<u64>,
     sockets: Cell<usize>,
     empty: (Sender<()>, Receiver<()>),
+}
+
+#[derive(Debug)]
+struct Idle {
+    site: Option<Site>,
+    /// Nothing is sent: the visitor sees it dropped.
+    _place: Sender<()>,
 }
 
 impl Default for Hall {
@@ -85,7 +92,7 @@ impl Hall {
     /// Sends the longest idle of some visitors away; false where none is idle.
     fn evict(&self, is_meant: impl Fn(Option<Site>) -> bool) -> bool {
         let mut idle = self.idle.borrow_mut();
-        let found = idle.iter().find(|(_, (site, _))| is_meant(*site)).map(|(number, _)| *number);
+        let found = idle.iter().find(|(_, idle)| is_meant(idle.site)).map(|(number, _)| *number);
         found.is_some_and(|number| idle.remove(&number).is_some())
     }
 }
@@ -103,10 +110,9 @@ impl Visitor {
         let (place, gone) = bounded(1);
         let number = self.hall.next.get();
         self.hall.next.set(number + 1);
-        self.hall.idle.borrow_mut().insert(number, (self.site, place));
+        self.hall.idle.borrow_mut().insert(number, Idle { site: self.site, _place: place });
         let _rest = Rest { hall: &self.hall, number };
         smol::future::or(work, async {
-            // Nothing is ever sent: the channel closes.
             let _ = gone.recv().await;
             None
         })
@@ -160,22 +166,22 @@ mod tests {
     use smol::LocalExecutor;
     use std::future::pending;
 
-    fn site(number: u8) -> Option<Site> {
-        Some(Site::of([192, 0, 2, number].into()))
+    fn site(number: u8) -> Site {
+        Site::of([192, 0, 2, number].into())
     }
 
     #[test]
     fn one_address_leaves_room_for_others() {
         let hall = Rc::new(Hall::new(5, 2));
-        let mut here: Vec<_> = (0..9).filter_map(|_| hall.enter(site(1))).collect();
+        let mut here: Vec<_> = (0..9).filter_map(|_| hall.enter(Some(site(1)))).collect();
         assert_eq!(here.len(), 2);
-        here.extend(hall.enter(site(2)));
+        here.extend(hall.enter(Some(site(2))));
         assert_eq!(here.len(), 3);
         let proxied: Vec<_> = (0..9).filter_map(|_| hall.enter(None)).collect();
         assert_eq!(proxied.len(), 2, "a proxy's bound is that of all");
-        assert!(hall.enter(site(3)).is_none());
+        assert!(hall.enter(Some(site(3))).is_none());
         drop((here, proxied));
-        assert!(hall.enter(site(3)).is_some() && hall.sites.borrow().is_empty());
+        assert!(hall.enter(Some(site(3))).is_some() && hall.sites.borrow().is_empty());
         assert_eq!(hall.visitors.get(), 0);
     }
 
@@ -184,16 +190,16 @@ mod tests {
         let hall = Rc::new(Hall::new(3, 2));
         let executor = LocalExecutor::new();
         let rest = |site| {
-            let visitor = hall.enter(site).unwrap();
+            let visitor = hall.enter(Some(site)).unwrap();
             let task = executor.spawn(async move { visitor.idle(pending::<Option<()>>()).await });
             while executor.try_tick() {}
             task
         };
         let (first, second, third) = (rest(site(1)), rest(site(2)), rest(site(2)));
-        let own = hall.enter(site(2)).expect("in its own neighbour's place");
+        let own = hall.enter(Some(site(2))).expect("in its own neighbour's place");
         while executor.try_tick() {}
         assert!(!first.is_finished() && second.is_finished() && !third.is_finished());
-        let other = hall.enter(site(3)).expect("in the longest idle one's place");
+        let other = hall.enter(Some(site(3))).expect("in the longest idle one's place");
         while executor.try_tick() {}
         assert!(first.is_finished() && !third.is_finished());
         drop((own, other, third));

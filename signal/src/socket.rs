@@ -58,11 +58,16 @@ struct Socket {
     heard_close: bool,
     /// Nothing that still comes can be understood.
     is_deaf: bool,
-    closing: Option<Timer>,
+    closing: Option<Closing>,
+}
+
+/// What a client may still do once it is closed.
+struct Closing {
+    until: Timer,
+    /// Bytes that it may still send.
+    left: usize,
     /// Our side of the stream is closed.
     is_shut: bool,
-    /// Bytes that may still come after our close.
-    left: usize,
 }
 
 impl Socket {
@@ -76,8 +81,6 @@ impl Socket {
             heard_close: false,
             is_deaf: false,
             closing: None,
-            is_shut: false,
-            left: LINGER_BYTES,
         }
     }
 
@@ -118,13 +121,17 @@ impl Socket {
     /// read: to drop bytes unread is to reset the connection, and the close frame with it.
     fn is_over(&mut self, cx: &mut Context<'_>, is_sent: bool) -> bool {
         let limit = if self.is_deaf { LINGER } else { CLOSING };
-        let timer = self.closing.get_or_insert_with(|| Timer::after(limit));
-        if Pin::new(timer).poll(cx).is_ready() || self.left == 0 {
+        let closing = self.closing.get_or_insert_with(|| Closing {
+            until: Timer::after(limit),
+            left: LINGER_BYTES,
+            is_shut: false,
+        });
+        if Pin::new(&mut closing.until).poll(cx).is_ready() || closing.left == 0 {
             return true;
         }
-        if is_sent && !self.is_shut && !self.heard_close {
+        if is_sent && !closing.is_shut && !self.heard_close {
             match Pin::new(&mut self.stream).poll_close(cx) {
-                Poll::Ready(Ok(())) => self.is_shut = true,
+                Poll::Ready(Ok(())) => closing.is_shut = true,
                 Poll::Ready(Err(_)) => return true,
                 Poll::Pending => {}
             }
@@ -187,8 +194,8 @@ impl Socket {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(false),
             Poll::Ready(Ok(length)) => {
-                if self.closing.is_some() {
-                    self.left = self.left.saturating_sub(length);
+                if let Some(closing) = &mut self.closing {
+                    closing.left = closing.left.saturating_sub(length);
                 }
                 if !self.is_deaf {
                     let bytes = scratch.get(..length).unwrap_or_default();
