@@ -23,7 +23,8 @@ fn hmac_sha1(key: &[u8], message: &[u8]) -> [u8; 20] {
 
 fn base64(bytes: &[u8]) -> String {
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bits: String = bytes.iter().map(|byte| format!("{byte:08b}")).collect();
+    let bits: String =
+        bytes.iter().flat_map(|byte| format!("{byte:08b}").into_bytes()).map(char::from).collect();
     let mut text = String::new();
     for six in bits.as_bytes().chunks(6) {
         let six = std::str::from_utf8(six).expect("digits");
