@@ -81,7 +81,9 @@ class Link {
     this.#closing = () => signaling.close();
     try {
       await signaling.open();
-      const { channel, hangUp } = await dial(signaling, this.#id, await signaling.iceServers());
+      const iceServers = await signaling.iceServers();
+      if (this.state === 'closed') throw this.error;
+      const { channel, hangUp } = await dial(signaling, this.#id, iceServers);
       if (this.state === 'closed') hangUp();
       else this.#adopt(channel, hangUp);
     } finally {

@@ -14,7 +14,7 @@ const FILES = [
   'js/timeline.js', 'js/view/cameras.js', 'js/view/card.js', 'js/view/devices.js', 'js/view/dialog.js',
   'js/view/dom.js', 'js/view/event.js', 'js/view/favourites.js', 'js/view/home.js', 'js/view/icons.js', 'js/view/install.js',
   'js/view/list.js', 'js/view/live.js', 'js/view/notices.js', 'js/view/pair.js', 'js/view/phones.js',
-  'js/view/picture.js', 'js/view/shell.js', 'js/view/timeline.js', 'js/words.js',
+  'js/view/picture.js', 'js/view/shell.js', 'js/view/timeline.js', 'js/wishes.js', 'js/words.js',
 ];
 
 /** The server answers './' with the page only to those who name text/html; to others it speaks PeerJS's JSON. */
@@ -44,7 +44,8 @@ self.addEventListener('message', ({ data }) => {
 self.addEventListener('fetch', (event) => {
   const { request } = event;
   if (request.method !== 'GET' || !request.url.startsWith(self.registration.scope)) return;
-  const path = request.mode === 'navigate' ? './' : request.url.slice(self.registration.scope.length).replace(/[?#].*/, '');
+  const below = request.url.slice(self.registration.scope.length).replace(/[?#].*/, '');
+  const path = request.mode === 'navigate' && below === '' ? './' : below;
   if (!FILES.includes(path)) return;
   event.respondWith(
     caches

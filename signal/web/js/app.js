@@ -4,11 +4,15 @@ import { Device, readAnswer } from './device.js';
 import { Favourites } from './favourites.js';
 import { Feed } from './feed.js';
 import { Pictures } from './pictures.js';
+import { Wishes } from './wishes.js';
 
 /** How often pairing is tried while it is closed, ms. */
 export const KNOCK_EVERY_MS = 3000;
 
-/** Tells `device` when another device is looked at, `state` when its connection changed, `devices` when the list did. */
+/**
+ * Tells `device` when another device is looked at, `state` when its connection changed, `feed` when its events did,
+ * and `devices` when the list of devices did.
+ */
 export class App extends EventTarget {
   /** The device looked at, or null. */
   device = null;
@@ -28,16 +32,18 @@ export class App extends EventTarget {
     this.store = store;
     this.notices = notices;
     this.pictures = new Pictures(store);
-    this.favourites = new Favourites(store, this.pictures);
+    this.wishes = new Wishes(store);
+    this.favourites = new Favourites(store, this.pictures, this.wishes);
   }
 
-  /** Reads what is remembered and begins with the device looked at last. */
+  /** Reads what is remembered and begins with the device looked at last; false when the browser remembers nothing. */
   async start() {
-    await this.favourites.load();
-    this.records = await this.store.devices();
-    const last = await this.store.meta('current');
+    const read = await Promise.allSettled([this.favourites.load(), this.store.devices(), this.store.meta('current')]);
+    const [, records, { value: last }] = read;
+    this.records = records.value ?? [];
     const record = this.records.find(({ id }) => id === last) ?? this.records[0];
     if (record) await this.look(record.id);
+    return this.store.lasting && read.every(({ status }) => status === 'fulfilled');
   }
 
   record(id) {
@@ -46,13 +52,15 @@ export class App extends EventTarget {
 
   /** Looks at a known device. */
   async look(id) {
-    if (this.device?.id === id) return;
+    if (this.device && this.device.id === id) return;
     this.#leave();
     const record = this.record(id);
     if (record) {
       this.device = new Device(record, this.signal);
-      this.feed = new Feed(this.device, this.store, this.pictures, this.favourites);
-      this.device.addEventListener('state', () => this.#state());
+      this.feed = new Feed(this.device, this);
+      const { device, feed } = this;
+      device.addEventListener('state', () => this.device === device && this.#state());
+      feed.addEventListener('change', () => this.feed === feed && this.#tell('feed'));
       this.store.setMeta('current', id).catch(() => {});
     }
     this.#tell('device');
@@ -62,9 +70,9 @@ export class App extends EventTarget {
     device.run();
   }
 
-  #leave() {
+  #leave(options) {
     this.device?.stop();
-    this.feed?.stop();
+    this.feed?.stop(options);
     this.device = null;
     this.feed = null;
   }
@@ -92,7 +100,7 @@ export class App extends EventTarget {
       await link.opened;
       const token = await knock(link, name, onclosed, signal);
       const record = { id: found.id, name: found.name, token, added_ms: Date.now() };
-      await this.store.putDevice(record);
+      await this.store.addDevice(record).catch(() => this.notices.trouble('This browser could not keep the pairing.'));
       this.records = [...this.records.filter(({ id }) => id !== found.id), record];
     } finally {
       signal.removeEventListener('abort', hangUp);
@@ -113,11 +121,14 @@ export class App extends EventTarget {
 
   /** Forgets a device; favourites from it stay. */
   async forget(id) {
-    await this.store.forgetDevice(id);
+    const here = this.device?.id === id;
+    if (here) this.#leave({ discard: true });
     this.records = this.records.filter((record) => record.id !== id);
-    if (this.device?.id === id) {
-      this.#leave();
-      await this.look(this.records[0]?.id);
+    this.wishes.forget({ id });
+    try {
+      await this.store.forgetDevice(id);
+    } finally {
+      if (here) await this.look(this.records[0]?.id);
     }
     this.#tell('devices');
   }

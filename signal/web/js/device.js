@@ -8,6 +8,8 @@ import { LinkError, connect } from '../link.js';
 /** The first pause before trying again, ms; it doubles up to the longest. */
 export const FIRST_PAUSE_MS = 1000;
 export const LONGEST_PAUSE_MS = 30_000;
+/** A link that lived so long is begun anew at once when it ends; a shorter one after the pause, ms. */
+export const STEADY_MS = 10_000;
 /** The pause after a refused token, ms: it will hardly be taken later. */
 export const REFUSED_PAUSE_MS = 600_000;
 /** How long one request of the page may take, ms. */
@@ -78,8 +80,8 @@ export class Device extends EventTarget {
     while (!this.#stopped) {
       const next = await this.#live();
       if (this.#stopped) return;
-      this.#become(this.#hurry ? 'connecting' : next);
-      if (next === 'connecting') {
+      this.#become(this.#hurry || next === 'steady' || next === 'brief' ? 'connecting' : next);
+      if (next === 'steady') {
         attempt = 0;
       } else if (!this.#hurry) {
         await this.#sleep(next === 'unpaired' ? REFUSED_PAUSE_MS : pause(attempt, Math.random()));
@@ -92,7 +94,7 @@ export class Device extends EventTarget {
     }
   }
 
-  /** One link, from its start to its end; the state that follows. */
+  /** One link, from its start to its end; the state that follows, or how it lived: `steady` or `brief`. */
   async #live() {
     const link = connect({ signal: this.#signal, id: this.id, token: this.record.token });
     this.#link = link;
@@ -110,9 +112,10 @@ export class Device extends EventTarget {
       if (error instanceof Refusal && error.status === 401) return 'unpaired';
       return STATES[error.reason] ?? 'away';
     }
+    const since = performance.now();
     this.#become('connected');
     await ended;
-    return 'connecting';
+    return performance.now() - since >= STEADY_MS ? 'steady' : 'brief';
   }
 
   async #greet(link) {
@@ -160,6 +163,7 @@ export class Device extends EventTarget {
   /** Ends it for good. */
   stop() {
     this.#stopped = true;
+    this.state = 'away';
     this.#link?.close();
     this.#wake();
   }

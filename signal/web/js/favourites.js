@@ -4,13 +4,14 @@
 export class Favourites extends EventTarget {
   #store;
   #pictures;
+  #wishes;
   #byKey = new Map();
-  #wished = new Set();
 
-  constructor(store, pictures) {
+  constructor(store, pictures, wishes) {
     super();
     this.#store = store;
     this.#pictures = pictures;
+    this.#wishes = wishes;
   }
 
   /** Reads what is kept. */
@@ -52,13 +53,13 @@ export class Favourites extends EventTarget {
     await this.star(device, kept.event);
   }
 
-  /** Takes copies of what another phone starred, and tells the device what was wished while it was away. */
-  async sync(device, events) {
-    for (const wish of await this.#store.wishes(device.id)) await this.#tell(device, wish);
-    for (const event of events) {
+  /** Takes copies of what another phone starred. `current` says how an event is by then: copying takes its time. */
+  async sync(device, ids, current) {
+    for (const id of ids) {
+      const event = current(id);
+      if (!event || this.#wishes.get(device, id)) continue;
       const kept = this.get(device.id, event.id);
       if (kept && kept.picture && kept.event.ended_ms !== null) continue;
-      if (this.#wished.has(keyOf(device.id, event.id))) continue;
       if (kept || event.favourite) await this.#keep(device, event);
     }
   }
@@ -80,20 +81,8 @@ export class Favourites extends EventTarget {
   }
 
   async #wish(device, id, favourite) {
-    const wish = { device: device.id, id, favourite };
-    this.#wished.add(keyOf(device.id, id));
-    await this.#store.putWish(wish);
-    await this.#tell(device, wish);
-  }
-
-  async #tell(device, { id, favourite }) {
-    try {
-      await device.send('PUT', `/api/v1/events/${id}`, { favourite });
-    } catch (error) {
-      if (error.status !== 404) return; // told when the device is back
-    }
-    await this.#store.deleteWish(device.id, id);
-    this.#wished.delete(keyOf(device.id, id));
+    await this.#wishes.keep(device, id, { favourite });
+    await this.#wishes.release(device, id);
   }
 
   #changed() {

@@ -13,10 +13,12 @@ export class Feed extends EventTarget {
   #store;
   #pictures;
   #favourites;
+  #wishes;
   #timelines = new Map();
   #hidden = new Set();
   #saveTimer = 0;
   #abort = new AbortController();
+  #stopped = false;
   /** When the device was last heard, ms; null when never. */
   synced_ms = null;
   /** Whether the device's own first page is in. */
@@ -24,12 +26,13 @@ export class Feed extends EventTarget {
   /** Whether the saved copy has been read. */
   restored = false;
 
-  constructor(device, store, pictures, favourites) {
+  constructor(device, { store, pictures, favourites, wishes }) {
     super();
     this.#device = device;
     this.#store = store;
     this.#pictures = pictures;
     this.#favourites = favourites;
+    this.#wishes = wishes;
     const { signal } = this.#abort;
     device.addEventListener('state', () => this.#state(), { signal });
     device.addEventListener('push', ({ detail }) => this.#take(detail), { signal });
@@ -39,6 +42,8 @@ export class Feed extends EventTarget {
 
   /** Shows the saved copy. */
   async restore() {
+    await this.#wishes.load(this.#device).catch(() => {});
+    for (const { id, gone } of this.#wishes.of(this.#device)) if (gone) this.#hidden.add(id);
     const saved = await this.#store.events(this.#device.id);
     this.synced_ms = (await this.#store.meta(`synced/${this.#device.id}`)) ?? null;
     this.#device.status ??= (await this.#store.meta(`status/${this.#device.id}`)) ?? null;
@@ -47,9 +52,12 @@ export class Feed extends EventTarget {
     this.#changed();
   }
 
-  /** Lets the device go. */
-  stop() {
+  /** Lets the device go; `discard` leaves unsaved what is not saved yet. */
+  stop({ discard = false } = {}) {
     this.#abort.abort();
+    if (discard) clearTimeout(this.#saveTimer);
+    if (discard) this.#saveTimer = 0;
+    this.#stopped = true;
     this.#saveNow();
   }
 
@@ -74,7 +82,12 @@ export class Feed extends EventTarget {
 
   /** Whether there may be older ones to read. */
   more(filter) {
-    return this.#device.connected && this.#timeline(filter).next !== null;
+    return this.#device.connected && this.#timeline(filter).next !== null && !this.full(filter);
+  }
+
+  /** Whether a list is as long as one may get. */
+  full(filter) {
+    return this.#timeline(filter).full;
   }
 
   get(id) {
@@ -95,15 +108,18 @@ export class Feed extends EventTarget {
   async refresh() {
     try {
       for (const id of [...this.#timelines.keys()]) if (id !== 'all') this.#timelines.delete(id);
-      this.#all.absorbNewest(await this.#page('all', { limit: PAGE_EVENTS }));
+      await this.#wishes.tell(this.#device);
+      let since = this.#all.changes;
+      this.#all.absorbNewest(await this.#page('all', { limit: PAGE_EVENTS }), since);
       this.#heard();
       const known = this.#all.next;
-      if (known) this.#all.absorbOlder(await this.#page('all', { limit: SAVED_EVENTS - PAGE_EVENTS, before: known }));
+      since = this.#all.changes;
+      if (known) this.#all.absorbOlder(await this.#page('all', { limit: SAVED_EVENTS - PAGE_EVENTS, before: known }), since);
       this.#heard();
       this.#store.setMeta(`status/${this.#device.id}`, this.#device.status).catch(() => {});
       const newest = this.#all.events.slice(0, SAVED_EVENTS);
       await this.#pictures.save(this.#device, newest);
-      await this.#favourites.sync(this.#device, newest);
+      await this.#favourites.sync(this.#device, newest.map(({ id }) => id), (id) => this.#all.get(id));
     } catch (error) {
       if (this.#device.connected) this.dispatchEvent(new CustomEvent('trouble', { detail: error }));
     }
@@ -114,10 +130,11 @@ export class Feed extends EventTarget {
     const timeline = this.#timeline(filter);
     if (!this.more(filter)) return;
     const before = timeline.next;
+    const since = timeline.changes;
     const page = await this.#page(filter, before ? { limit: PAGE_EVENTS, before } : { limit: PAGE_EVENTS });
     if (timeline.next !== before) return;
-    if (before) timeline.absorbOlder(page);
-    else timeline.absorbNewest(page);
+    if (before) timeline.absorbOlder(page, since);
+    else timeline.absorbNewest(page, since);
     this.#changed();
   }
 
@@ -131,32 +148,45 @@ export class Feed extends EventTarget {
     if (message.type === 'missed') {
       this.refresh();
     } else if (message.type === 'deleted') {
-      for (const timeline of this.#timelines.values()) timeline.remove(message.id);
-      this.#heard();
+      this.#gone(message.id);
     } else if (message.event) {
       const fates = [...this.#timelines.values()].map((timeline) => timeline.upsert(message.event));
       this.#heard(fates.includes('new') ? message.event : null);
-      this.#favourites.sync(this.#device, [message.event]).catch(() => {});
+      this.#favourites.sync(this.#device, [message.event.id], () => message.event).catch(() => {});
     }
   }
 
-  /** Takes an event out of sight, and returns how to bring it back. */
+  /**
+   * Takes an event out of sight and keeps the wish that it be gone: `undo` brings it back, `final` tells the device,
+   * which may be away by then and is told when it is back.
+   */
   hide(id) {
+    const device = this.#device;
     this.#hidden.add(id);
+    const kept = this.#wishes.keep(device, id, { gone: true }, { held: true }).catch(() => {});
     this.#changed();
-    return () => {
+    const show = () => {
       this.#hidden.delete(id);
       this.#changed();
     };
+    const undo = async () => {
+      show();
+      await kept;
+      await this.#wishes.drop(device, id);
+    };
+    const final = async () => {
+      await kept;
+      try {
+        if (await this.#wishes.release(device, id)) this.#gone(id);
+      } catch (error) {
+        show();
+        throw error;
+      }
+    };
+    return { undo, final };
   }
 
-  /** Deletes an event on the device. */
-  async remove(id) {
-    try {
-      await this.#device.send('DELETE', `/api/v1/events/${id}`);
-    } catch (error) {
-      if (error.status !== 404) throw error;
-    }
+  #gone(id) {
     for (const timeline of this.#timelines.values()) timeline.remove(id);
     this.#hidden.delete(id);
     this.#heard();
@@ -178,6 +208,7 @@ export class Feed extends EventTarget {
   }
 
   #heard(arrived = null) {
+    if (this.#stopped) return;
     this.synced_ms = Date.now();
     this.#changed(arrived);
     if (this.#saveTimer) return;

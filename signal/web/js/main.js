@@ -27,35 +27,51 @@ const views = {
   add: new PairView(app),
 };
 const viewer = new EventView(app, actions);
+const root = document.getElementById('app');
 let place = null;
-let opened = 0;
+/** Whether the page itself went to the event shown: then the way back is the history's. */
+let inside = false;
 
-document.getElementById('app').replaceChildren(shell.element, notices.element, notices.whisperer, viewer.element);
+root.replaceChildren(shell.element, notices.element, notices.whisperer, viewer.element);
 document.getElementById('skip').addEventListener('click', (event) => {
   event.preventDefault();
   document.getElementById('main').focus();
 });
 
-addEventListener('hashchange', route);
-app.addEventListener('device', route);
-app.addEventListener('state', () => viewer.item && viewer.refresh(around(viewer.item)));
-app.favourites.addEventListener('change', () => viewer.item && viewer.refresh(around(viewer.item)));
+app.addEventListener('state', renew);
+app.addEventListener('feed', renew);
+app.favourites.addEventListener('change', renew);
 sleepAndWake();
 if (!window.isSecureContext || !('serviceWorker' in navigator)) shell.insecure();
 else serviceWorker().catch(() => {});
-await app.start();
+const lasting = await app.start();
 route();
+addEventListener('hashchange', () => {
+  inside = true;
+  route();
+});
+app.addEventListener('device', route);
+if (!lasting) notices.trouble('This browser keeps nothing of what it is told: it has to pair again after each start.');
 
 /** Goes where the address says: #timeline, #favourites, #home, #add, #event/{device}/{id}, #device={peer id}. */
 function route() {
-  const hash = decodeURIComponent(location.hash.slice(1));
+  const hash = readHash();
   if (hash.startsWith('device=')) return routeDevice(hash.slice('device='.length));
   if (hash.startsWith('event/')) {
     if (!place) go('timeline');
     return routeEvent(...hash.split('/').slice(1));
   }
   if (viewer.open) leaveEvent();
-  return go(app.records.length === 0 && hash !== 'favourites' ? 'add' : hash in views ? hash : 'timeline');
+  return go(app.records.length === 0 && hash !== 'favourites' ? 'add' : Object.hasOwn(views, hash) ? hash : 'timeline');
+}
+
+/** What follows the #, or nothing where that is no text. */
+function readHash() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return '';
+  }
 }
 
 function routeDevice(id) {
@@ -93,8 +109,22 @@ function around({ device, event }) {
   return place === 'favourites' ? views.favourites.around(event.id, device) : views.timeline.around(event.id);
 }
 
+/** Shows anew what is open, as the box, the feed or a star changed it. */
+function renew() {
+  const { item } = viewer;
+  if (!item) return;
+  const { id } = item.event;
+  const event = eventOf(item.device, id) ?? { ...item.event, favourite: app.favourites.has(item.device, id) };
+  viewer.refresh({ ...item, event }, around(item));
+}
+
+/** Notices go where they can be reached: a modal dialog makes all around it inert. */
+function speakFrom(element) {
+  element.append(notices.element, notices.whisperer);
+}
+
 function showItem(item) {
-  if (!viewer.open) opened = history.length;
+  if (!viewer.open) speakFrom(viewer.element);
   viewer.show(item, around(item));
   if (app.device?.id === item.device) app.feed.review(item.event);
 }
@@ -106,13 +136,14 @@ function openItem({ device, event }) {
 }
 
 function closeEvent() {
-  if (opened > 1) history.back();
+  if (inside) history.back();
   else location.replace(`#${place}`);
 }
 
 function leaveEvent() {
   const { event, device } = viewer.item;
   viewer.close();
+  speakFrom(root);
   views[place].focus?.(event.id, device);
 }
 
@@ -132,7 +163,7 @@ async function star({ device: id, event }) {
     if (place === 'favourites' && viewer.open) closeEvent();
     const undo = () => {
       set(true);
-      favourites.restore(device, kept ?? { event });
+      favourites.restore(device, kept ?? { event }).catch((error) => notices.trouble(`The star could not be kept: ${error.message}`));
     };
     notices.tell('Star taken', { undo });
   } catch (error) {
@@ -154,14 +185,10 @@ async function remove({ device, event }) {
     title: 'Delete a favourite?', text: 'It goes from the box. The starred copy stays on this phone.', yes: 'Delete', danger: true,
   };
   if (kept && !(await ask(question))) return;
-  const undo = feed.hide(event.id);
+  const hidden = feed.hide(event.id);
   if (viewer.open) closeEvent();
-  const final = () =>
-    feed.remove(event.id).catch((error) => {
-      undo();
-      notices.trouble(`It was not deleted: ${error.message}`);
-    });
-  notices.tell('Event deleted', { undo, final });
+  const failed = (error) => notices.trouble(`It was not deleted: ${error.message}`);
+  notices.tell('Event deleted', { undo: () => hidden.undo().catch(() => {}), final: () => hidden.final().catch(failed) });
 }
 
 /** A page that slept has a dead link, though nobody told it. */

@@ -1,4 +1,4 @@
-// Thumbnails and pictures as blob: addresses: from the page's memory, from the saved copy, or from the device.
+// Thumbnails and pictures, each {url, blob}: from the page's memory, from the saved copy, or from the device.
 
 /** Addresses held at once; the one longest unused is let go. */
 export const HELD_PICTURES = 400;
@@ -15,7 +15,7 @@ export class Pictures {
     this.#store = store;
   }
 
-  /** The thumbnail's address, or null where none can be had now. `eager` ones go first. */
+  /** The thumbnail, or null where none can be had now. `eager` ones go first. */
   async thumbnail(device, event, eager = true) {
     if (event.kind === 'health') return null;
     const key = `${device.id}/${event.id}/${event.score}`;
@@ -29,7 +29,7 @@ export class Pictures {
     return this.#hold(key, blob);
   }
 
-  /** The full picture's address, or null. */
+  /** The full picture, or null. */
   async picture(device, event) {
     const key = `${device.id}/${event.id}/${event.score}/full`;
     const held = this.#recall(key);
@@ -49,7 +49,7 @@ export class Pictures {
     return saved?.blob ?? (await this.#ask(device, `/api/v1/events/${event.id}/thumbnail`, true));
   }
 
-  /** The address of a blob that is kept elsewhere, as a favourite's. */
+  /** A blob that is kept elsewhere, as a favourite's, with an address. */
   hold(key, blob) {
     return this.#recall(key) ?? this.#hold(key, blob);
   }
@@ -66,24 +66,24 @@ export class Pictures {
   }
 
   #recall(key) {
-    const url = this.#held.get(key);
-    if (!url) return null;
+    const held = this.#held.get(key);
+    if (!held) return null;
     this.#held.delete(key);
-    this.#held.set(key, url);
-    return url;
+    this.#held.set(key, held);
+    return held;
   }
 
   #hold(key, blob) {
     const known = this.#recall(key);
     if (known) return known;
-    const url = URL.createObjectURL(blob);
-    this.#held.set(key, url);
+    const held = { url: URL.createObjectURL(blob), blob };
+    this.#held.set(key, held);
     if (this.#held.size > HELD_PICTURES) {
       const [oldest, old] = this.#held.entries().next().value;
       this.#held.delete(oldest);
-      URL.revokeObjectURL(old);
+      URL.revokeObjectURL(old.url);
     }
-    return url;
+    return held;
   }
 
   #ask(device, path, eager) {

@@ -3,6 +3,9 @@
 /** Events of a device that read offline. */
 export const SAVED_EVENTS = 200;
 
+/** The browser may take so long to open the database, ms; after that the page goes on without. */
+export const OPEN_WITHIN_MS = 5000;
+
 const NAME = 'nightjar';
 const VERSION = 1;
 
@@ -22,11 +25,15 @@ function open() {
   return new Promise((resolve, reject) => {
     const request = indexedDB.open(NAME, VERSION);
     request.onupgradeneeded = ({ oldVersion }) => upgrade(request.result, oldVersion);
+    const timer = setTimeout(() => reject(new Error('The browser did not open its database.')), OPEN_WITHIN_MS);
     request.onsuccess = () => {
-      request.result.onversionchange = () => request.result.close();
+      clearTimeout(timer);
       resolve(request.result);
     };
-    request.onerror = () => reject(request.error);
+    request.onerror = () => {
+      clearTimeout(timer);
+      reject(request.error);
+    };
   });
 }
 
@@ -49,21 +56,45 @@ const done = (request) =>
 
 class Store {
   #database;
+  #forgotten = new Set();
 
   constructor(database) {
-    this.#database = database;
+    this.#adopt(database);
     /** Whether what is kept here outlives the page. */
     this.lasting = database !== null;
   }
 
-  #read(name, act, empty) {
-    if (!this.#database) return Promise.resolve(empty);
-    return done(act(this.#database.transaction(name).objectStore(name)));
+  #adopt(database) {
+    this.#database = database;
+    if (!database) return;
+    database.onclose = () => (this.#database = null);
+    database.onversionchange = () => {
+      this.#database = null;
+      database.close();
+    };
   }
 
-  #write(names, act) {
-    if (!this.#database) return Promise.resolve();
-    const transaction = this.#database.transaction(names, 'readwrite');
+  /** The database, opened again where the browser closed it. */
+  async #open() {
+    if (!this.#database && this.lasting) this.#adopt(await open());
+    return this.#database;
+  }
+
+  async #read(name, act, empty) {
+    const database = await this.#open();
+    if (!database) return empty;
+    return done(act(database.transaction(name).objectStore(name)));
+  }
+
+  /** Writes something of a device, unless that one was forgotten meanwhile. */
+  #writeOf(device, names, act) {
+    return this.#forgotten.has(device) ? Promise.resolve() : this.#write(names, act);
+  }
+
+  async #write(names, act) {
+    const database = await this.#open();
+    if (!database) return undefined;
+    const transaction = database.transaction(names, 'readwrite');
     act(...names.map((name) => transaction.objectStore(name)));
     return new Promise((resolve, reject) => {
       transaction.oncomplete = () => resolve();
@@ -77,7 +108,8 @@ class Store {
   }
 
   setMeta(key, value) {
-    return this.#write(['meta'], (store) => store.put(value, key));
+    const device = key.split('/')[1];
+    return this.#writeOf(device, ['meta'], (store) => store.put(value, key));
   }
 
   /** {id, name, token, added_ms}[] */
@@ -85,17 +117,25 @@ class Store {
     return this.#read('devices', (store) => store.getAll(), []);
   }
 
-  putDevice(device) {
-    return this.#write(['devices'], (store) => store.put(device));
+  /** Keeps a device, one forgotten earlier too. */
+  addDevice(device) {
+    this.#forgotten.delete(device.id);
+    return this.putDevice(device);
   }
 
-  /** Forgets a device and its saved timeline; its favourites stay. */
+  putDevice(device) {
+    return this.#writeOf(device.id, ['devices'], (store) => store.put(device));
+  }
+
+  /** Forgets a device and its saved timeline; its favourites stay. What still comes of it is not kept. */
   forgetDevice(id) {
+    this.#forgotten.add(id);
     return this.#write(['devices', 'events', 'thumbnails', 'wishes', 'meta'], (devices, events, thumbnails, wishes, meta) => {
       devices.delete(id);
       for (const store of [events, thumbnails, wishes]) store.delete(ofDevice(id));
       meta.delete(`synced/${id}`);
       meta.delete(`status/${id}`);
+      meta.get('current').onsuccess = ({ target }) => target.result === id && meta.delete('current');
     });
   }
 
@@ -109,7 +149,7 @@ class Store {
   saveEvents(device, events) {
     const kept = events.slice(0, SAVED_EVENTS);
     const ids = new Set(kept.map(({ id }) => id));
-    return this.#write(['events', 'thumbnails'], (store, thumbnails) => {
+    return this.#writeOf(device, ['events', 'thumbnails'], (store, thumbnails) => {
       store.delete(ofDevice(device));
       for (const event of kept) store.put({ device, id: event.id, event });
       thumbnails.getAllKeys(ofDevice(device)).onsuccess = ({ target }) => {
@@ -124,7 +164,7 @@ class Store {
   }
 
   saveThumbnail(record) {
-    return this.#write(['thumbnails'], (store) => store.put(record));
+    return this.#writeOf(record.device, ['thumbnails'], (store) => store.put(record));
   }
 
   /** {device, id, event, name, starred_ms, thumbnail: Blob|null, picture: Blob|null}[] */
@@ -140,13 +180,13 @@ class Store {
     return this.#write(['favourites'], (store) => store.delete([device, id]));
   }
 
-  /** Stars set while the device was away: {device, id, favourite}[] */
+  /** What was wished while the device was away: {device, id, favourite}[] or {device, id, gone}[] */
   wishes(device) {
     return this.#read('wishes', (store) => store.getAll(ofDevice(device)), []);
   }
 
   putWish(wish) {
-    return this.#write(['wishes'], (store) => store.put(wish));
+    return this.#writeOf(wish.device, ['wishes'], (store) => store.put(wish));
   }
 
   deleteWish(device, id) {

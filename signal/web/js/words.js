@@ -52,12 +52,13 @@ function two(large, unit, small, smallUnit) {
   return small ? `${large} ${unit} ${small} ${smallUnit}` : `${large} ${unit}`;
 }
 
-/** The sentence of an event: `Person, 14 s`; `Person, here now`; `Camera lost`. */
+/** The sentence of an event: `Person, 14 s`; `Person, now`; `Person` when it was over at once; `Camera lost`. */
 export function title(event) {
   const word = labelWord(event.label);
   if (event.kind === 'health') return word;
   if (event.ended_ms === null || event.ended_ms === undefined) return `${word}, now`;
-  return `${word}, ${duration(event.ended_ms - event.started_ms)}`;
+  const ms = event.ended_ms - event.started_ms;
+  return ms > 0 ? `${word}, ${duration(ms)}` : word;
 }
 
 /** How long ago, in words: `just now`, `2 min ago`, `3 h ago`, `yesterday`, `5 days ago`. */

@@ -83,11 +83,11 @@ class Card {
   }
 
   /** Fetches the picture once it comes into sight. */
-  async look(fetchUrl) {
+  async look(fetchPicture) {
     if (this.#watched) return;
     this.#watched = true;
-    const url = await fetchUrl(this.#event);
-    if (url) this.#picture.show(url);
+    const found = await fetchPicture(this.#event);
+    if (found) this.#picture.show(found.url);
     else {
       this.#watched = false;
       this.#picture.miss('No picture here');

@@ -12,7 +12,11 @@ export class EventView {
   #actions;
   #item = null;
   #around = { newer: null, older: null };
-  #url = null;
+  /** The picture shown, {url, blob}, or null. */
+  #shown = null;
+  #turn = 0;
+  /** Whether the large picture could not be had. */
+  #lacking = false;
   #stage = h('div', { class: 'stage' });
   #heading = h('h1', { id: 'event-title', tabindex: '-1' });
   #when = h('p', { class: 'when' });
@@ -66,6 +70,8 @@ export class EventView {
       event.preventDefault();
       this.#actions.close();
     });
+    // The browser may close it without asking, as a second press of "back" does.
+    dialog.addEventListener('close', () => this.#item && this.#actions.close());
     dialog.addEventListener('keydown', (event) => {
       const step = { ArrowLeft: 'newer', ArrowRight: 'older' }[event.key];
       if (step) this.#step(step);
@@ -86,7 +92,7 @@ export class EventView {
   }
 
   get open() {
-    return this.element.open;
+    return this.#item !== null;
   }
 
   get item() {
@@ -102,7 +108,8 @@ export class EventView {
     this.#words();
     if (!this.element.open) this.element.showModal();
     if (other) this.#heading.focus({ preventScroll: true });
-    if (grown) this.#draw(item, other);
+    const back = this.#lacking && this.#app.device?.id === item.device && this.#app.device.connected;
+    if (grown || back) this.#draw(item, other);
   }
 
   close() {
@@ -111,11 +118,9 @@ export class EventView {
     this.element.close();
   }
 
-  /** Says anew what may have changed: star, connection, neighbours. */
-  refresh(around) {
-    if (!this.#item) return;
-    this.#around = around;
-    this.#words();
+  /** Says anew what may have changed: the event itself, star, connection, neighbours. */
+  refresh(item, around) {
+    if (this.element.open) this.show(item, around);
   }
 
   #words() {
@@ -136,7 +141,7 @@ export class EventView {
     const here = this.#app.device?.id === device && this.#app.device.connected;
     bin.disabled = !here;
     bin.title = here ? '' : 'The box must be connected to delete';
-    share.disabled = !this.#url;
+    share.disabled = !this.#shown;
     this.element.dataset.id = event.id;
     this.element.dataset.label = event.label;
     this.#tell(event, deviceName ?? this.#app.record(device)?.name);
@@ -155,28 +160,33 @@ export class EventView {
   }
 
   async #draw({ event, device }, other) {
+    const turn = (this.#turn += 1);
+    const late = () => turn !== this.#turn || !this.#item;
     const shown = picture(event.box, title(event), true);
+    this.#lacking = false;
     if (other) {
-      this.#url = null;
+      this.#shown = null;
       this.#buttons.share.disabled = true;
       say(this.#note, '');
     }
     const small = await this.#small(device, event);
-    if (this.#item?.event.id !== event.id) return;
-    if (small && other) shown.show(small);
+    if (late()) return;
+    if (small && other) shown.show(small.url);
     if (other) this.#stage.replaceChildren(shown.element);
     const full = await this.#full(device, event);
-    if (this.#item?.event.id !== event.id) return;
+    if (late()) return;
+    this.#lacking = !full;
     if (full) {
-      shown.show(full);
+      shown.show(full.url);
+      say(this.#note, '');
       if (!other) this.#stage.replaceChildren(shown.element);
     } else if (!small) {
       shown.miss('The picture is on the box, which is away.');
     } else {
       say(this.#note, 'This is the small picture. The large one is on the box, which is away.');
     }
-    this.#url = full ?? small;
-    this.#buttons.share.disabled = !this.#url;
+    this.#shown = full ?? small;
+    this.#buttons.share.disabled = !this.#shown;
   }
 
   async #small(device, event) {
@@ -195,17 +205,21 @@ export class EventView {
 
   async #share() {
     const { event } = this.#item;
-    const blob = await (await fetch(this.#url)).blob();
     const at = new Date(event.started_ms).toISOString().slice(0, 19).replaceAll(':', '-');
-    const file = new File([blob], `nightjar-${event.label}-${at}.jpg`, { type: 'image/jpeg' });
-    if (canShare()) {
-      await navigator.share({ files: [file], title: title(event) }).catch(() => {});
-      return;
+    const file = new File([this.#shown.blob], `nightjar-${event.label}-${at}.jpg`, { type: 'image/jpeg' });
+    try {
+      if (canShare()) await navigator.share({ files: [file], title: title(event) });
+      else save(file);
+    } catch (error) {
+      if (error.name !== 'AbortError') this.#app.notices.trouble(`The picture could not be handed on: ${error.message}`);
     }
-    const url = URL.createObjectURL(file);
-    h('a', { href: url, download: file.name }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 10_000);
   }
+}
+
+function save(file) {
+  const url = URL.createObjectURL(file);
+  h('a', { href: url, download: file.name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
 /** The end's time of day, with the day where it is another. */

@@ -14,7 +14,9 @@ export class HomeView {
   title = 'Home';
   #app;
   #timer = 0;
-  #on = false;
+  /** Which showing this is; 0 while hidden. A loop of an earlier one ends by itself. */
+  #turn = 0;
+  #turns = 0;
   #facts = h('dl', { class: 'facts' });
   #name = h('h1', { class: 'device-name', test: 'device-name' });
   #form;
@@ -99,24 +101,23 @@ export class HomeView {
   }
 
   show() {
-    this.#on = true;
+    this.#turn = this.#turns += 1;
     this.#cameras.show();
     this.#phones.show();
     this.#render();
-    this.#tick();
+    this.#tick(this.#turn);
   }
 
   hide() {
-    this.#on = false;
+    this.#turn = 0;
     clearTimeout(this.#timer);
     this.#cameras.hide();
     this.#phones.hide();
   }
 
-  async #tick() {
-    if (!this.#on) return;
+  async #tick(turn) {
     if (this.#app.device?.connected && !document.hidden) await this.#app.device.refresh().catch(() => {});
-    this.#timer = setTimeout(() => this.#tick(), STATUS_EVERY_MS);
+    if (turn === this.#turn) this.#timer = setTimeout(() => this.#tick(turn), STATUS_EVERY_MS);
   }
 }
 

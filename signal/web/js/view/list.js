@@ -16,7 +16,7 @@ export class List {
   #timer = 0;
   #items = [];
 
-  /** @param {{picture: (item) => Promise<string|null>, starred: (item) => boolean, onstar: (item) => void}} options */
+  /** @param {{picture: (item) => Promise<{url: string}|null>, starred: (item) => boolean, onstar: (item) => void}} options */
   constructor({ picture, starred, onstar }) {
     this.picture = picture;
     this.starred = starred;

@@ -13,7 +13,9 @@ export class Live {
   #image;
   #note = h('span', { class: 'pill dark' }, 'Looking…');
   #timer = 0;
-  #on = false;
+  /** Which showing this is; 0 while hidden. A loop of an earlier one ends by itself. */
+  #turn = 0;
+  #turns = 0;
   #url = null;
   #seen_ms = 0;
 
@@ -25,21 +27,21 @@ export class Live {
   }
 
   show() {
-    if (this.#on) return;
-    this.#on = true;
-    this.#next();
+    if (this.#turn) return;
+    this.#turn = this.#turns += 1;
+    this.#next(this.#turn);
   }
 
   hide() {
-    this.#on = false;
+    this.#turn = 0;
     clearTimeout(this.#timer);
   }
 
-  async #next() {
+  async #next(turn) {
     const fine = document.hidden ? false : await this.#still();
-    if (!this.#on) return;
+    if (turn !== this.#turn) return;
     this.#tell(fine);
-    this.#timer = setTimeout(() => this.#next(), fine ? STILL_EVERY_MS : STILL_RETRY_MS);
+    this.#timer = setTimeout(() => this.#next(turn), fine ? STILL_EVERY_MS : STILL_RETRY_MS);
   }
 
   async #still() {

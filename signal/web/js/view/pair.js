@@ -13,7 +13,9 @@ export class PairView {
   title = 'Add a device';
   #app;
   #timer = 0;
-  #on = false;
+  /** Which showing this is; 0 while hidden. A loop of an earlier one ends by itself. */
+  #turn = 0;
+  #turns = 0;
   #since = 0;
   #asked = null;
   #attempt = null;
@@ -59,22 +61,23 @@ export class PairView {
 
   /** @param {{device?: string}} parameters a peer id from a link: pair with that one */
   show({ device } = {}) {
-    this.#on = true;
+    clearTimeout(this.#timer);
+    this.#turn = this.#turns += 1;
     this.#since = Date.now();
     this.#asked = null;
     this.#step.replaceChildren();
     this.#hint.hidden = true;
-    this.#look();
+    this.#look(this.#turn);
     if (device && !this.#app.record(device)) this.#offer({ id: device, name: '' });
   }
 
   hide() {
-    this.#on = false;
+    this.#turn = 0;
     clearTimeout(this.#timer);
     this.#attempt?.abort();
   }
 
-  async #look() {
+  async #look(turn) {
     say(this.#status, this.#rows.size ? 'On this network' : 'Looking around on this network…');
     try {
       this.#found(await discover(this.#app.signal));
@@ -82,9 +85,9 @@ export class PairView {
       this.#found([]);
       say(this.#status, `${error.message} Looking again.`);
     }
-    if (!this.#on) return;
+    if (turn !== this.#turn) return;
     this.#hint.hidden = this.#rows.size > 0 || Date.now() - this.#since < HINT_AFTER_MS;
-    this.#timer = setTimeout(() => this.#look(), LOOK_EVERY_MS);
+    this.#timer = setTimeout(() => this.#look(turn), LOOK_EVERY_MS);
   }
 
   #found(devices) {

@@ -14,6 +14,7 @@ export class Phones {
   #known = [];
   #on = false;
   #connected = false;
+  #device = null;
 
   constructor(app) {
     this.#app = app;
@@ -34,7 +35,8 @@ export class Phones {
   }
 
   render() {
-    const connected = Boolean(this.#app.device?.connected);
+    if (this.#app.device !== this.#device) this.#forget();
+    const connected = Boolean(this.#device?.connected);
     this.#add.disabled = !connected;
     if (this.#on && connected && !this.#connected) this.#read();
     this.#connected = connected;
@@ -42,42 +44,60 @@ export class Phones {
     if (this.#until_ms > Date.now() && this.#on && !this.#timer) this.#count();
   }
 
+  /** Another box is looked at: nothing of the last one stays. */
+  #forget() {
+    this.#device = this.#app.device;
+    this.#known = [];
+    this.#until_ms = 0;
+    this.#connected = false;
+    clearInterval(this.#timer);
+    this.#timer = 0;
+    this.#list.replaceChildren();
+    this.#door.replaceChildren();
+  }
+
   async #read() {
+    const device = this.#device;
     try {
-      this.#known = await this.#app.device.json('/api/v1/clients');
-      arrange(this.#list, this.#known.map((client) => this.#row(client)));
+      const known = await device.json('/api/v1/clients');
+      if (device !== this.#device) return;
+      this.#known = known;
+      arrange(this.#list, known.map((client) => this.#row(device, client)));
     } catch {
+      if (device !== this.#device) return;
       this.#list.replaceChildren(h('li', { class: 'detail' }, 'The list could not be read.'));
     }
   }
 
-  #row(client) {
+  #row(device, client) {
     const used = client.last_used_ms ? `Last seen ${ago(client.last_used_ms, Date.now())}` : 'Not seen yet';
     return h(
       'li',
       { class: 'row-item', test: 'phone', 'data-id': client.id },
       h('span', { class: 'row-words' }, h('strong', {}, client.name || 'Phone'), h('span', {}, client.this ? 'This phone' : used)),
-      h('button', { type: 'button', class: 'button quiet', test: 'revoke', 'aria-label': `Remove ${client.name}`, onclick: () => this.#revoke(client) }, 'Remove'),
+      h('button', { type: 'button', class: 'button quiet', test: 'revoke', 'aria-label': `Remove ${client.name}`, onclick: () => this.#revoke(device, client) }, 'Remove'),
     );
   }
 
-  async #revoke(client) {
+  async #revoke(device, client) {
     const text = client.this
       ? 'This very phone loses its access at once. What it has saved stays on it.'
       : 'It loses its access at once. What it has saved stays on it.';
     if (!(await ask({ title: `Remove ${client.name || 'this phone'}?`, text, yes: 'Remove', danger: true }))) return;
     try {
-      await this.#app.device.send('DELETE', `/api/v1/clients/${client.id}`);
+      await device.send('DELETE', `/api/v1/clients/${client.id}`);
       this.#app.notices.tell(`${client.name || 'The phone'} was removed`);
     } catch (error) {
       this.#app.notices.trouble(`It was not removed: ${error.message}`);
     }
-    this.#read();
+    if (device === this.#device) this.#read();
   }
 
   async #open() {
+    const device = this.#device;
     try {
-      const { until_ms } = await this.#app.device.send('POST', '/api/v1/pairing');
+      const { until_ms } = await device.send('POST', '/api/v1/pairing');
+      if (device !== this.#device) return;
       this.#until_ms = until_ms;
       this.#count();
     } catch (error) {
@@ -89,7 +109,7 @@ export class Phones {
     clearInterval(this.#timer);
     const left = h('strong', { class: 'countdown', role: 'timer', test: 'countdown' });
     const address = this.#app.signal.replace(/^https?:\/\//, '').replace(/\/$/, '');
-    const link = `${this.#app.signal}#device=${this.#app.device.id}`;
+    const link = `${this.#app.signal}#device=${this.#device.id}`;
     this.#door.replaceChildren(
       h(
         'div',
@@ -112,7 +132,7 @@ export class Phones {
     clearInterval(this.#timer);
     this.#timer = 0;
     this.#door.replaceChildren();
-    if (this.#app.device?.connected) this.#read();
+    if (this.#device?.connected) this.#read();
   }
 
   async #copy(link) {

@@ -15,6 +15,7 @@ export function picture(box, alt, whole = false) {
   image.addEventListener('load', () => {
     fit(element, inner, image, box);
     element.classList.add('loaded');
+    element.querySelector('.missing')?.remove();
   });
   return {
     element,

@@ -25,6 +25,7 @@ export class TimelineView {
   #unwatch = new AbortController();
   #arrived = 0;
   #reading = false;
+  #failed = false;
   #live = null;
   #skeleton = 0;
 
@@ -58,6 +59,7 @@ export class TimelineView {
   /** Chooses a filter. */
   choose(id) {
     this.#filter = id;
+    this.#failed = false;
     for (const chip of this.#chips.children) chip.setAttribute('aria-pressed', String(chip.dataset.filter === id));
     this.#arrival(0);
     scrollTo({ top: 0 });
@@ -69,6 +71,7 @@ export class TimelineView {
     this.#unwatch.abort();
     this.#unwatch = new AbortController();
     this.#stopLive();
+    this.#failed = false;
     const { signal } = this.#unwatch;
     const { device, feed } = this.#app;
     feed?.addEventListener('change', ({ detail }) => this.#change(detail.arrived), { signal });
@@ -79,6 +82,7 @@ export class TimelineView {
 
   #state() {
     this.#list.again();
+    if (this.#failed && this.#app.device.connected) this.#more();
     this.#render();
   }
 
@@ -136,7 +140,8 @@ export class TimelineView {
     else this.#void();
     const { feed } = this.#app;
     const end = feed?.fresh && items.length > 8 && this.#filter !== 'favourites' && !feed.more(this.#filter);
-    if (end) say(this.#foot, 'That is everything the box has kept.');
+    if (this.#failed) return;
+    if (end) say(this.#foot, feed.full(this.#filter) ? 'The list ends here. A filter reaches further back.' : 'That is everything the box has kept.');
     else if (!this.#reading) say(this.#foot, '');
   }
 
@@ -197,12 +202,14 @@ export class TimelineView {
     const { feed } = this.#app;
     if (this.#reading || this.#filter === 'favourites' || !feed?.more(this.#filter)) return;
     this.#reading = true;
+    this.#failed = false;
     say(this.#foot, 'Reading older events…');
     try {
       await feed.older(this.#filter);
       say(this.#foot, '');
     } catch (error) {
-      this.#foot.replaceChildren(`Older events could not be read: ${error.message} `, h('button', { type: 'button', class: 'text-button', onclick: () => this.#more() }, 'Try again'));
+      this.#failed = true;
+      this.#foot.replaceChildren(`Older events could not be read: ${error.message} `, h('button', { type: 'button', class: 'text-button', test: 'older-again', onclick: () => this.#more() }, 'Try again'));
       return;
     } finally {
       this.#reading = false;
