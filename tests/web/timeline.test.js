@@ -1,7 +1,7 @@
 // The list of events: merged from pages, pushes and a saved copy, held against a plain filter and sort.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FILTERS, Timeline } from '../../signal/web/js/timeline.js';
+import { FILTERS, TIMELINE_EVENTS, Timeline } from '../../signal/web/js/timeline.js';
 
 const id = (number) => number.toString(16).padStart(16, '0');
 const event = (number, label = 'person') => ({
@@ -47,11 +47,45 @@ test('pushes are new, change, or belong elsewhere', () => {
 });
 
 test('filters part the events as the device does', () => {
-  const labels = ['person', 'car', 'truck', 'cat', 'bird', 'motion', 'chair'];
+  const labels = ['person', 'car', 'truck', 'train', 'cat', 'bird', 'horse', 'motion', 'chair'];
   const chosen = (filter) => labels.filter((label) => FILTERS.find(({ id: name }) => name === filter).matches(event(1, label)));
   assert.deepEqual(chosen('all'), labels);
   assert.deepEqual(chosen('people'), ['person']);
   assert.deepEqual(chosen('vehicles'), ['car', 'truck']);
   assert.deepEqual(chosen('animals'), ['cat', 'bird']);
   assert.deepEqual(chosen('motion'), ['motion']);
+});
+
+test('what happened while a page was under way is newer than the page', () => {
+  const timeline = new Timeline();
+  timeline.restore(events(10, 5));
+  const since = timeline.changes;
+  timeline.upsert(event(12));
+  timeline.upsert({ ...event(9), favourite: true });
+  timeline.remove(id(8));
+  timeline.absorbNewest({ events: events(11, 6), next: id(6) }, since);
+  assert.deepEqual(numbers(timeline), [12, 11, 10, 9, 7, 6, 5]);
+  assert.equal(timeline.get(id(9)).favourite, true);
+  timeline.absorbNewest({ events: events(12, 6), next: id(6) }, timeline.changes);
+  assert.deepEqual(numbers(timeline), [12, 11, 10, 9, 8, 7, 6, 5], 'a page asked for later is believed');
+});
+
+test('a push alone does not join a page to what is known', () => {
+  const timeline = new Timeline();
+  timeline.restore(events(10, 5));
+  const since = timeline.changes;
+  timeline.upsert(event(90));
+  timeline.absorbNewest({ events: events(90, 80), next: id(80) }, since);
+  assert.deepEqual(numbers(timeline), numbers({ events: events(90, 80) }));
+});
+
+test('a list grows no further than its bound, whoever brings the events', () => {
+  const timeline = new Timeline();
+  const top = TIMELINE_EVENTS + 100;
+  timeline.absorbNewest({ events: events(top, 101 + 50), next: id(151) });
+  assert.equal(timeline.full, false);
+  timeline.absorbOlder({ events: events(150, 51), next: id(51) });
+  assert.equal(timeline.events.length, TIMELINE_EVENTS);
+  assert.equal(timeline.full, true);
+  assert.equal(timeline.next, id(101), 'reading on would begin after what stays');
 });

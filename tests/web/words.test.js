@@ -37,6 +37,7 @@ test('titles say what and how long', () => {
   const event = { kind: 'object', label: 'person', started_ms: 1000, ended_ms: 15_000 };
   assert.equal(words.title(event), 'Person, 14 s');
   assert.equal(words.title({ ...event, ended_ms: null }), 'Person, now');
+  assert.equal(words.title({ ...event, ended_ms: event.started_ms }), 'Person');
   assert.equal(words.title({ ...event, kind: 'health', label: 'camera_back' }), 'Camera is back');
 });
 

@@ -15,6 +15,8 @@ export class EventView {
   /** The picture shown, {url, blob}, or null. */
   #shown = null;
   #turn = 0;
+  /** Which event the stage shows. */
+  #staged = null;
   /** Whether the large picture could not be had. */
   #lacking = false;
   #stage = h('div', { class: 'stage' });
@@ -114,6 +116,7 @@ export class EventView {
 
   close() {
     this.#item = null;
+    this.#staged = null;
     this.#stage.replaceChildren();
     this.element.close();
   }
@@ -171,15 +174,17 @@ export class EventView {
     }
     const small = await this.#small(device, event);
     if (late()) return;
-    if (small && other) shown.show(small.url);
-    if (other) this.#stage.replaceChildren(shown.element);
+    const fresh = this.#staged !== `${device}/${event.id}`;
+    if (small && fresh) shown.show(small.url);
+    if (fresh) this.#stage.replaceChildren(shown.element);
+    this.#staged = `${device}/${event.id}`;
     const full = await this.#full(device, event);
     if (late()) return;
     this.#lacking = !full;
     if (full) {
       shown.show(full.url);
       say(this.#note, '');
-      if (!other) this.#stage.replaceChildren(shown.element);
+      if (!fresh) this.#stage.replaceChildren(shown.element);
     } else if (!small) {
       shown.miss('The picture is on the box, which is away.');
     } else {
