@@ -38,6 +38,13 @@ export async function open(browser, url) {
   return page;
 }
 
+/** What a page shows and what went wrong in it, for the one who reads a failed test. */
+export async function confess(page, name) {
+  await picture(page, `${name}-failed`);
+  const text = await page.evaluate('document.body.innerText');
+  return `the page at ${page.url()} shows:\n${text}\nand complained:\n${page.trouble.join('\n')}`;
+}
+
 /** A picture for people to look at; the folder is ignored by git. */
 export async function picture(page, name) {
   mkdirSync(SCREENSHOTS, { recursive: true });

@@ -97,6 +97,8 @@ export class Feed extends EventTarget {
   #state() {
     if (!this.#device.connected) {
       this.fresh = false;
+      // Nothing more comes for now: what is shown is what offline reading gets.
+      this.#saveNow();
       return;
     }
     if (this.fresh) return;
