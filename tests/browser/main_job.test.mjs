@@ -34,8 +34,10 @@ const REFUSED = /^(Failed to load resource|WebSocket connection to 'ws:\/\/127\.
 async function fullWidth(edge, id) {
   const answer = await fetch(`http://${edge.address()}/api/v1/events/${id}/picture`);
   const jpeg = Buffer.from(await answer.arrayBuffer());
-  const frame = jpeg.findIndex((byte, at) => byte === 0xff && [0xc0, 0xc1, 0xc2].includes(jpeg[at + 1]));
-  return jpeg.readUInt16BE(frame + 7);
+  // Segment by segment: a picture within the picture, as in EXIF, has a width of its own.
+  let at = 2;
+  while (jpeg[at + 1] < 0xc0 || jpeg[at + 1] > 0xc2) at += 2 + jpeg.readUInt16BE(at + 2);
+  return jpeg.readUInt16BE(at + 7);
 }
 
 /** Runs in the page: no thumbnail of the timeline is kept any more. */
@@ -85,17 +87,13 @@ async function live({ t, page, first, edge, data, camera, args }) {
   await page.waitForFunction((it) => document.querySelector(`${it} img`)?.naturalWidth > 0, {}, card);
   await picture(page, '2-timeline');
 
-  // Open one and star it.
-  const shown = await eventually('a person who has left', async () => {
-    const { events } = await ask(edge, '/api/v1/events?label=person');
-    return events.find((it) => it.ended_ms !== null); // its picture does not change any more
-  });
-  const starred = `${card}[data-id="${shown.id}"]`;
-  await press(page, starred);
+  // Open one and star it. New cards push the others down while a finger comes: the one that
+  // opened is the one that counts.
+  await press(page, card);
   await page.waitForSelector(named('event-view'));
-  const width = await fullWidth(edge, shown.id);
-  const large = (it, wide) => document.querySelector(`${it} img`)?.naturalWidth === wide;
-  await page.waitForFunction(large, {}, named('event-view'), width);
+  await page.waitForFunction('location.hash.startsWith("#event/")');
+  const shown = { id: page.url().split('/').pop() };
+  await page.waitForFunction((it, width) => document.querySelector(`${it} img`)?.naturalWidth === width, {}, named('event-view'), await fullWidth(edge, shown.id));
   await press(page, `${named('event-view')} ${named('event-star')}`);
   await eventually('the star at the edge', async () => (await ask(edge, `/api/v1/events/${shown.id}`)).favourite);
   await picture(page, '3-event');
