@@ -4,7 +4,9 @@
 use harness::data::Scratch;
 use harness::program::Program;
 use harness::web::{self, Answer};
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 /// A box with a demo camera that has listed an event.
 struct House {
@@ -48,9 +50,14 @@ fn pages_from_elsewhere_and_rebound_names_read_nothing() {
     let port = address.rsplit_once(':').expect("a port").1;
     let local = format!("localhost:{port}");
     let origin = format!("http://{address}");
-    for headers in
-        [&[][..], &[("Host", local.as_str())], &[("Host", "[::1]")], &[("Origin", origin.as_str())]]
-    {
+    for headers in [
+        &[][..],
+        &[("Host", local.as_str())],
+        &[("Host", "[::1]")],
+        &[("Origin", origin.as_str())],
+        &[("Sec-Fetch-Site", "none")],
+        &[("Sec-Fetch-Site", "same-origin")],
+    ] {
         assert_eq!(house.ask("GET", "/api/v1/events", headers, &[]).status, 200, "{headers:?}");
     }
     for headers in [
@@ -61,6 +68,9 @@ fn pages_from_elsewhere_and_rebound_names_read_nothing() {
         &[("Origin", "http://evil.example")],
         &[("Origin", "null")],
         &[("Origin", "http://127.0.0.1:1")],
+        // An image, a style or a `no-cors` fetch of another site's page has no Origin.
+        &[("Sec-Fetch-Site", "cross-site")],
+        &[("Sec-Fetch-Site", "same-site")],
     ] {
         for (method, path) in [
             ("GET", "/api/v1/events"),
@@ -71,11 +81,98 @@ fn pages_from_elsewhere_and_rebound_names_read_nothing() {
             let answer = house.ask(method, path, headers, &[]);
             assert_eq!(answer.status, 403, "{method} {path} {headers:?}");
             assert!(!answer.text().contains("started_ms"));
+            assert_eq!(answer.header("cross-origin-resource-policy"), Some("same-origin"));
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
             let cors = answer.headers.iter().find(|(name, _)| name.starts_with("access-control"));
             assert_eq!(cors, None);
         }
     }
     assert_eq!(house.ask("OPTIONS", "/api/v1/events", &[], &[]).status, 405);
+}
+
+/// Opens a connection and says `text`, which may be no whole request.
+fn say(address: &str, text: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("the box listens");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout can be set");
+    stream.write_all(text.as_bytes()).expect("the box reads");
+    stream
+}
+
+/// The status that a connection is answered with, once it is closed; 0 where there is none.
+fn status(mut stream: TcpStream) -> u16 {
+    let mut text = String::new();
+    let _ = stream.read_to_string(&mut text);
+    assert_eq!(text.is_empty(), !text.contains("Connection: close"), "{text}");
+    let word = text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
+    word.map_or(0, |word| word.parse().expect("a number"))
+}
+
+/// Each of these ended or stopped the process while `tiny_http` read it.
+#[test]
+fn no_head_harms_the_box() {
+    let house = House::new("heads");
+    let long = format!("X: {}\r\n", "x".repeat(8 * 1024));
+    let many = "X: x\r\n".repeat(65);
+    for (lines, expect) in [
+        ("Content-Length: 10000000000000\r\n", 413),
+        ("Content-Length: 18446744073709551615\r\n", 413),
+        ("Content-Length: 99999999999999999999999\r\n", 413),
+        ("Content-Length: 65537\r\n", 413),
+        ("Content-Length: 1\r\nContent-Length: 1\r\n", 400),
+        ("Content-Length: x\r\n", 400),
+        ("Transfer-Encoding: chunked\r\n", 400),
+        ("Expect: 100-continue\r\nContent-Length: 1\r\n", 400),
+        ("Connection: upgrade\r\nUpgrade: websocket\r\n", 400),
+        ("Connection: upgrade\r\n", 400),
+        ("nonsense\r\n", 400),
+        (&long, 431),
+        (&many, 431),
+        ("Content-Length: 1\r\n", 404),
+    ] {
+        let request = format!("PUT /x HTTP/1.1\r\nHost: localhost\r\n{lines}\r\nx");
+        assert_eq!(status(say(house.address(), &request)), expect, "{lines:.60}");
+    }
+    assert_eq!(status(say(house.address(), "\u{16}\u{3}\u{1}\u{2}\u{0}")), 400);
+    assert_eq!(house.get("/api/v1/status").status, 200);
+}
+
+const HALF: &str =
+    "PUT /api/v1/device HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6400\r\n\r\n{";
+
+#[test]
+fn half_requests_hold_nobody_up_and_are_told_in_time() {
+    let house = House::new("halves");
+    let began = Instant::now();
+    let bodies: Vec<_> = (0..6).map(|_| say(house.address(), HALF)).collect();
+    let heads: Vec<_> = (0..6).map(|_| say(house.address(), "GET /api/v1/st")).collect();
+    assert_eq!(house.get("/api/v1/status").status, 200);
+    assert!(began.elapsed() < Duration::from_secs(4), "nobody waits for the slow");
+    for stream in heads.into_iter().chain(bodies) {
+        assert_eq!(status(stream), 408);
+    }
+    let took = began.elapsed();
+    assert!((8..16).contains(&took.as_secs()), "a body has 10 s: {took:?}");
+}
+
+#[test]
+fn the_33rd_connection_is_told_that_the_box_is_busy() {
+    let house = House::new("busy");
+    let held: Vec<_> = (0..32).map(|_| say(house.address(), "GET /")).collect();
+    assert_eq!(house.get("/api/v1/status").status, 503);
+    assert!(held.into_iter().all(|stream| status(stream) == 408));
+    assert_eq!(house.get("/api/v1/status").status, 200);
+}
+
+#[test]
+fn half_a_request_does_not_delay_the_end() {
+    let house = House::new("end");
+    let held: Vec<_> = (0..6).map(|_| say(house.address(), HALF)).collect();
+    assert_eq!(house.get("/api/v1/status").status, 200);
+    let House { edge, _scratch } = house;
+    let began = Instant::now();
+    assert_eq!(edge.terminate().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    drop(held);
 }
 
 #[test]

@@ -63,7 +63,8 @@ fn a_port_in_use_is_refused_by_number() {
     let scratch = Scratch::new("port");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("a bound socket").to_string();
-    refused(&["--data-dir", text(scratch.path()), "--http", &address], &address);
+    let args = ["--data-dir", text(scratch.path()), "--http", &address];
+    refused(&args, &format!("--http {address}: the port is in use"));
 }
 
 #[test]
@@ -93,11 +94,34 @@ fn wrong_options_are_refused_by_name() {
         (&["--legacy-clients", "perhaps"], "perhaps"),
         (&["--http", "everywhere"], "everywhere"),
         (&["--signal", "gopher://x"], "gopher://x"),
+        (&["--ice", "nonsense"], "--ice"),
+        (&["--ice", "turn:turn.example:3478"], "stun:HOST[:PORT]"),
         (&["stray"], "stray"),
     ] {
         refused(&[&data[..], args].concat(), naming);
     }
     refused(&[], "--data-dir");
+}
+
+#[test]
+fn a_wrong_signaling_server_is_refused_before_anything_is_written() {
+    let scratch = Scratch::new("signal");
+    let folder = scratch.path().join("data");
+    let data = ["--data-dir", text(&folder), "--http", "127.0.0.1:0"];
+    let no_ca = text(&scratch.path().join("ca.pem")).to_owned();
+    let bad_ca = text(&repository().join("Cargo.toml")).to_owned();
+    for (args, naming) in [
+        (&["--signal", "http://h:x/"][..], "--signal"),
+        (&["--signal", "http://user@h/"], "--signal"),
+        (&["--signal", "http://a:1:2"], "--signal"),
+        (&["--signal", "http://h:x/", "--print-config"], "--signal"),
+        (&["--signal", "https://h/", "--signal-ca", &no_ca], "--signal-ca"),
+        (&["--signal", "https://h/", "--signal-ca", &bad_ca], "--signal-ca"),
+        (&["--signal", "http://h/", "--signal-ca", &bad_ca], "--signal-ca"),
+    ] {
+        refused(&[&data[..], args].concat(), naming);
+        assert!(!folder.exists(), "{args:?} leaves no trace");
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@
 
 use crate::camera::{Board, Frame, Health, Source, Spec};
 use crate::clock::Clock;
+use crate::journal;
 use crate::model::{Detector, Model};
 use crate::say;
 use crate::store::{Change, Pictures, Recorder};
@@ -273,6 +274,8 @@ struct Capture {
     eye: Eye<Recorder>,
     lens: Lens,
     rate: Rate,
+    /// The last frame caused a panic.
+    stumbling: bool,
 }
 
 /// Where the camera stands.
@@ -289,7 +292,8 @@ impl Capture {
         let Setup { name, spec, clock, model, labels, board, recorder, stop } = setup;
         let eye = Eye::new(&name, model, labels, recorder);
         let lens = Lens::Shut { at: clock.now(), pause_ms: RETRY_MS.0, told: false };
-        Self { name, spec, clock, board, stop, place, eye, lens, rate: Rate::default() }
+        let (rate, stumbling) = (Rate::default(), false);
+        Self { name, spec, clock, board, stop, place, eye, lens, rate, stumbling }
     }
 
     fn run(mut self) {
@@ -344,7 +348,10 @@ impl Capture {
                 self.lose(now, &error.to_string(), RETRY_MS.0, lost);
             }
             Err(_) => {
-                say!("camera {}: a frame caused a panic and is passed over", self.name);
+                if !self.stumbling {
+                    say!("camera {}: a frame caused a panic; frames are passed over", self.name);
+                }
+                self.stumble(true);
                 self.eye.recover(now);
                 // If every frame does it, at least not at full speed.
                 thread::sleep(Duration::from_millis(NAP_MS));
@@ -352,8 +359,17 @@ impl Capture {
         }
     }
 
+    /// Frames cause panics, or no longer: a row of them is said once.
+    fn stumble(&mut self, stumbling: bool) {
+        if self.stumbling != stumbling {
+            self.stumbling = stumbling;
+            journal::hush_panics(stumbling);
+        }
+    }
+
     /// A frame came: says so if that is news.
     fn found(&mut self, now: Now) {
+        self.stumble(false);
         let Lens::Open { source, fresh, lost } = &mut self.lens else { return };
         if !std::mem::take(fresh) {
             return;

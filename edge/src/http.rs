@@ -2,15 +2,26 @@
 //!
 //! A page in the owner's browser can make it send requests here; so the Host header must name
 //! loopback (a rebinding DNS name does not), a foreign Origin is refused on every method, and
-//! no answer carries a CORS header.
+//! no answer carries a CORS header. Browsers also say where a request comes from that has no
+//! Origin, as that of an image: `Sec-Fetch-Site`.
+//!
+//! `tiny_http` has no bounds of its own, so it listens behind the `gate`, on a socket in the
+//! data directory that only this user can open.
+
+mod gate;
 
 use crate::api::{self, BODY_BYTES, Cache, House, Refusal, Request, Response};
 use crate::principal::Principal;
 use crate::say;
 use edge_core::rest::Method;
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -53,27 +64,93 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).map_err(|source| Error { address, source: Some(source) })
 }
 
-/// Answers on `listener` until `stop`. The thread ends soon after it, with the answers that
-/// were in work.
-pub fn serve(listener: TcpListener, house: Arc<House>, stop: Arc<AtomicBool>) -> JoinHandle<()> {
-    std::thread::spawn(move || {
-        let server = match tiny_http::Server::from_listener(listener, None) {
-            Ok(server) => server,
-            Err(error) => return say!("http: {error}"),
-        };
-        let work = || {
-            while !stop.load(Ordering::Relaxed) {
-                if let Ok(Some(request)) = server.recv_timeout(TICK) {
-                    respond(&house, request);
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 0..WORKERS {
-                scope.spawn(work);
-            }
-        });
+/// The socket between the gate and `tiny_http`.
+struct Inner {
+    listener: UnixListener,
+    /// A short path to it however long the folder's is; good while `folder` is open.
+    path: PathBuf,
+    folder: File,
+}
+
+impl Inner {
+    /// The folder and all that is in it are ours: who holds the data directory's lock calls.
+    fn bind(data_dir: &Path) -> io::Result<Self> {
+        let folder = data_dir.join("http");
+        match fs::DirBuilder::new().mode(0o700).create(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => fs::set_permissions(&folder, Permissions::from_mode(0o700))?,
+        }
+        let folder = File::open(folder)?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}/socket", folder.as_raw_fd()));
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        Ok(Self { listener, path, folder })
+    }
+}
+
+/// Answers on `listener` until `stop`, or until one of its threads ends: then all end, for
+/// half a door looks like a whole one. The data directory has to be locked by the caller.
+pub fn serve(
+    listener: TcpListener,
+    house: Arc<House>,
+    stop: Arc<AtomicBool>,
+) -> io::Result<JoinHandle<()>> {
+    let inner = Inner::bind(&house.config.data_dir)?;
+    let thread = std::thread::Builder::new().name("http".into());
+    thread.spawn(move || {
+        if let Err(error) = run(listener, inner, &house, &stop) {
+            say!("http: {error}");
+        }
     })
+}
+
+fn run(
+    listener: TcpListener,
+    inner: Inner,
+    house: &House,
+    stop: &AtomicBool,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let Inner { listener: behind, path, folder } = inner;
+    let server = tiny_http::Server::from_listener(behind, None)?;
+    let ended = AtomicBool::new(false);
+    let over = || stop.load(Ordering::Relaxed) || ended.load(Ordering::Relaxed);
+    let work = || {
+        let _end = End(&ended);
+        while !over() {
+            match server.recv_timeout(TICK) {
+                Ok(Some(request)) => respond(house, request),
+                Ok(None) => {}
+                // It takes no further connection.
+                Err(error) => return say!("http: {error}"),
+            }
+        }
+    };
+    let passed = std::thread::scope(|scope| {
+        let _end = End(&ended);
+        for number in 0..WORKERS {
+            let worker = std::thread::Builder::new().name(format!("http-{number}"));
+            worker.spawn_scoped(scope, work)?;
+        }
+        gate::run(listener, &path, over)
+    });
+    // Its end takes a connection to the path, so the folder stays open until then.
+    drop(server);
+    let _ = fs::remove_file(&path);
+    drop(folder);
+    Ok(passed?)
+}
+
+/// Says, when dropped, that a thread has ended, be it in a panic.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Answers one request; a panic in its handler costs this request alone.
@@ -117,7 +194,10 @@ fn check_sender(request: &tiny_http::Request) -> Result<(), Refusal> {
         let named = origin.strip_prefix("http://");
         named.is_none_or(|named| !named.eq_ignore_ascii_case(host))
     };
-    if headers(request, "origin").any(foreign) { Err(Refusal::Forbidden) } else { Ok(()) }
+    let from_elsewhere = |site: &str| !matches!(site, "same-origin" | "none");
+    let is_foreign = headers(request, "origin").any(foreign)
+        || headers(request, "sec-fetch-site").any(from_elsewhere);
+    if is_foreign { Err(Refusal::Forbidden) } else { Ok(()) }
 }
 
 /// Whether an authority, with any port or none, names loopback.
@@ -174,7 +254,11 @@ fn translate(response: Response) -> tiny_http::Response<io::Cursor<Vec<u8>>> {
         Cache::Moment => "private, max-age=1, immutable",
         Cache::Forever => "private, max-age=31536000, immutable",
     };
-    let mut headers = vec![("Cache-Control", cache), ("X-Content-Type-Options", "nosniff")];
+    let mut headers = vec![
+        ("Cache-Control", cache),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Cross-Origin-Resource-Policy", "same-origin"),
+    ];
     if !response.content_type.is_empty() {
         headers.push(("Content-Type", response.content_type));
     }
@@ -228,6 +312,22 @@ mod tests {
         ] {
             assert!(!is_loopback(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_inner_socket_is_ours_alone_and_a_stale_one_gives_way() {
+        let top = std::env::temp_dir().join(format!("nightjar-inner-{}", std::process::id()));
+        // Longer than the 108 bytes that a socket's address holds.
+        let data_dir = top.join("d".repeat(120));
+        fs::create_dir_all(&data_dir).unwrap();
+        for _ in 0..2 {
+            let inner = Inner::bind(&data_dir).unwrap();
+            let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode(&data_dir.join("http")), 0o700);
+            assert_eq!(mode(&data_dir.join("http/socket")), 0o600);
+            std::os::unix::net::UnixStream::connect(&inner.path).unwrap();
+        }
+        fs::remove_dir_all(top).unwrap();
     }
 
     #[test]

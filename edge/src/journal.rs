@@ -2,8 +2,37 @@
 //!
 //! Nothing written here may hold an address, a peer id, a token, an SDP or a picture.
 
+use std::cell::Cell;
 use std::fmt::Arguments;
 use std::io::Write;
+use std::panic::PanicHookInfo;
+
+thread_local! {
+    static HUSHED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Has panics written as lines of where they were. What they say is left out: it may quote a
+/// stranger's bytes.
+pub fn hook_panics() {
+    std::panic::set_hook(Box::new(say_panic));
+}
+
+/// Whether this thread's panics go unsaid: in a row of the same ones, the first is enough.
+pub fn hush_panics(hushed: bool) {
+    HUSHED.set(hushed);
+}
+
+fn say_panic(info: &PanicHookInfo<'_>) {
+    if HUSHED.try_with(Cell::get).unwrap_or(false) {
+        return;
+    }
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("a thread without a name");
+    match info.location() {
+        Some(place) => crate::say!("panic in {name} at {}:{}", place.file(), place.line()),
+        None => crate::say!("panic in {name}"),
+    }
+}
 
 /// Writes one line; a closed standard error is no reason to stop.
 pub fn line(text: Arguments<'_>) {

@@ -15,7 +15,7 @@ use crate::peer::offer::{self, Label, Offer};
 use crate::peer::{Moment, Session, gather};
 use crate::principal::Principal;
 use crate::say;
-use crate::signaling::{self, Dialer, Server, Signaling, Told};
+use crate::signaling::{Dialer, Signaling, Told};
 use edge_core::event::EventId;
 use edge_core::rest::body;
 use edge_core::time::Instant;
@@ -27,7 +27,9 @@ use signal_proto::peer_id::PeerId;
 use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::FutureExt as _;
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -67,6 +69,12 @@ const STACK_BYTES: usize = 1024 * 1024;
 pub struct Setup {
     /// Configuration, clock and everything an answer needs.
     pub house: Arc<House>,
+    /// What the owner decided.
+    pub config: Arc<Config>,
+    /// The way to the signaling server, if there is one.
+    pub dialer: Option<Dialer>,
+    /// Time.
+    pub clock: Clock,
     /// Who this box is.
     pub identity: Identity,
     /// What the store and the API ring for.
@@ -75,42 +83,13 @@ pub struct Setup {
     pub stop: Arc<AtomicBool>,
 }
 
-/// Why there is no net thread: one clear line.
-#[derive(Debug)]
-pub enum Error {
-    /// `--signal` or `--signal-ca` is wrong.
-    Signaling(signaling::Error),
-    /// No thread can be started.
-    Thread(std::io::Error),
-}
-
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Signaling(error) => error.fmt(f),
-            Self::Thread(error) => write!(f, "the net thread cannot start: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
 /// Starts the net thread; it ends soon after `stop` is set.
-pub fn spawn(setup: Setup) -> Result<JoinHandle<()>, Error> {
-    let config = &setup.house.config;
-    let dialer = config.signal.as_deref().map(|url| {
-        let server = Server::parse(url)?;
-        Dialer::new(server, config.signal_ca.as_deref())
-    });
-    let dialer = dialer.transpose().map_err(Error::Signaling)?;
-    std::thread::Builder::new()
-        .name("net".into())
-        .stack_size(STACK_BYTES)
-        .spawn(move || run(setup, dialer))
-        .map_err(Error::Thread)
+pub fn spawn(setup: Setup) -> io::Result<JoinHandle<()>> {
+    let thread = std::thread::Builder::new().name("net".into()).stack_size(STACK_BYTES);
+    thread.spawn(move || run(setup))
 }
 
-fn run(setup: Setup, dialer: Option<Dialer>) {
+fn run(setup: Setup) {
     let pool = match workers::spawn(&setup.house) {
         Ok(pool) => pool,
         Err(error) => return say!("net: no worker threads: {error}"),
@@ -119,7 +98,7 @@ fn run(setup: Setup, dialer: Option<Dialer>) {
     let (told_in, told) = bounded(TOLD);
     let (outbox, texts) = bounded(OUTBOX);
     let (change, changed) = bounded(1);
-    if let Some(dialer) = dialer {
+    if let Some(dialer) = setup.dialer {
         let signaling = Signaling {
             dialer,
             clock: setup.house.clock,

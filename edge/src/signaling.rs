@@ -3,6 +3,7 @@
 //! What is said over it and when is decided by [`signal_proto::client`].
 
 use crate::clock::{Clock, entropy};
+use crate::config::{Config, Server};
 use crate::say;
 use edge_core::backoff::Backoff;
 use futures_rustls::TlsConnector;
@@ -34,17 +35,6 @@ const WAIT_MS: (u64, u64) = (1000, 30_000);
 /// ICE servers taken from the signaling server's list.
 const ICE_SERVERS: usize = 16;
 
-/// Where the signaling server is: `http(s)://` or `ws(s)://HOST[:PORT]{path}[?key=KEY]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    tls: bool,
-    host: String,
-    port: u16,
-    /// Begins and ends with `/`.
-    path: String,
-    key: String,
-}
-
 /// Why there can be no signaling: one clear line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error(String);
@@ -57,47 +47,9 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-impl Server {
-    /// Reads the URL of `--signal`.
-    pub fn parse(url: &str) -> Result<Self, Error> {
-        Self::read(url).ok_or_else(|| {
-            Error(format!(
-                "signal: {url:?} is not http(s):// or ws(s)://HOST[:PORT]/path[?key=KEY]"
-            ))
-        })
-    }
-
-    fn read(url: &str) -> Option<Self> {
-        let (scheme, rest) = url.split_once("://")?;
-        let tls = match scheme {
-            "http" | "ws" => false,
-            "https" | "wss" => true,
-            _ => return None,
-        };
-        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, path) = place.split_once('/').unwrap_or((place, ""));
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-                (host, port.parse().ok()?)
-            }
-            _ => (authority, if tls { 443 } else { 80 }),
-        };
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let key = query.split('&').find_map(|pair| pair.strip_prefix("key=")).unwrap_or("peerjs");
-        let plain = |text: &str| text.bytes().all(|b| b.is_ascii_graphic() && b != b'@');
-        let path = match path.trim_matches('/') {
-            "" => "/".to_owned(),
-            path => format!("/{path}/"),
-        };
-        let whole = !host.is_empty() && [host, &path, key].into_iter().all(plain);
-        whole.then(|| Self { tls, host: host.into(), port, path, key: key.into() })
-    }
-
-    /// The `Host` header.
-    fn authority(&self) -> String {
-        let Self { host, port, .. } = self;
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-    }
+/// The `Host` header.
+fn authority(Server { host, port, .. }: &Server) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// Anything that bytes go through.
@@ -118,10 +70,20 @@ impl std::fmt::Debug for Dialer {
 }
 
 impl Dialer {
-    /// A dialer that trusts the well-known roots, or only the certificates in `ca` (PEM).
-    pub fn new(server: Server, ca: Option<&Path>) -> Result<Self, Error> {
-        let tls = if server.tls { Some(connector(ca)?) } else { None };
-        Ok(Self { server, tls })
+    /// The dialer of `--signal` and `--signal-ca`, for which both have to be right. Without a
+    /// CA it trusts the well-known roots, else only the certificates in that file (PEM).
+    pub fn of(config: &Config) -> Result<Option<Self>, Error> {
+        let ca = config.signal_ca.as_deref();
+        let named = ca.map(|ca| connector(Some(ca))).transpose()?;
+        let Some(url) = &config.signal else { return Ok(None) };
+        let wrong = || Error(format!("--signal: {url:?} is wrong, expected {}", Server::EXPECTED));
+        let server = Server::parse(url).ok_or_else(wrong)?;
+        if !server.tls {
+            return Ok(Some(Self { server, tls: None }));
+        }
+        ServerName::try_from(server.host.as_str()).map_err(|_| wrong())?;
+        let tls = named.map_or_else(|| connector(None), Ok)?;
+        Ok(Some(Self { server, tls: Some(tls) }))
     }
 
     async fn connect(&self) -> io::Result<Box<dyn Stream>> {
@@ -155,7 +117,7 @@ impl Dialer {
             let head = format!(
                 "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
                  Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                self.server.authority(),
+                authority(&self.server),
                 body.len()
             );
             stream.write_all(head.as_bytes()).await?;
@@ -178,7 +140,7 @@ impl Dialer {
             "GET {path}peerjs?key={key}&id={id}&token={token} HTTP/1.1\r\nHost: {}\r\n\
              Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: {nonce}\r\n\r\n",
-            self.server.authority()
+            authority(&self.server)
         );
         stream.write_all(head.as_bytes()).await?;
         let mut bytes = Vec::new();
@@ -228,7 +190,7 @@ fn connector(ca: Option<&Path>) -> Result<TlsConnector, Error> {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
         Some(path) => {
             let fail = |what: &dyn std::fmt::Display| {
-                Error(format!("signal-ca: {}: {what}", path.display()))
+                Error(format!("--signal-ca {}: {what}", path.display()))
             };
             let certificates = CertificateDer::pem_file_iter(path).map_err(|error| fail(&error))?;
             for certificate in certificates {
@@ -604,28 +566,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_of_servers() {
-        for (url, tls, host, port, path, key) in [
-            ("http://127.0.0.1:9000", false, "127.0.0.1", 9000, "/", "peerjs"),
-            ("wss://signal.example/", true, "signal.example", 443, "/", "peerjs"),
-            ("https://a.b:8443/x/y?key=k&z=1", true, "a.b", 8443, "/x/y/", "k"),
-            ("ws://[fd00::1]:9/p/", false, "fd00::1", 9, "/p/", "peerjs"),
-            ("ws://[fd00::1]", false, "fd00::1", 80, "/", "peerjs"),
-            ("http://host?key=q", false, "host", 80, "/", "q"),
-        ] {
-            let server = Server::parse(url).expect(url);
-            assert_eq!((server.tls, server.host.as_str(), server.port), (tls, host, port), "{url}");
-            assert_eq!((server.path.as_str(), server.key.as_str()), (path, key), "{url}");
-        }
-        for bad in
-            ["", "host:9000", "ftp://host", "http://", "http://a b", "http://u@h", "http://h:x"]
-        {
-            let error = Server::parse(bad).expect_err(bad).to_string();
-            assert!(error.starts_with("signal: "), "{error}");
-        }
-    }
-
-    #[test]
     fn answers_with_and_without_chunks() {
         for (bytes, expect) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}more", Some((200, "{}"))),
@@ -662,39 +602,5 @@ mod tests {
         let body = r#"{"iceServers":[{"urls":"stun:a"},{"urls":["stun:b","turn:c"]},{"url":"stun:d"},{}]}"#;
         assert_eq!(ice_urls(body), ["stun:a", "stun:b", "turn:c", "stun:d"]);
         assert!(ice_urls("{}").is_empty());
-    }
-
-    #[test]
-    fn another_network_ends_a_wait_and_a_connection() {
-        let clock = Clock::start();
-        let (told, _telling) = bounded(1);
-        let (_sender, outbox) = bounded(1);
-        let (_change, changed) = bounded(1);
-        let server = Server::parse("http://127.0.0.1:1").expect("a URL");
-        let signaling = Signaling {
-            dialer: Dialer::new(server, None).expect("no certificate is read"),
-            clock,
-            id: "box".into(),
-            token: "t".into(),
-            name: Arc::new(String::new),
-            wants_ice: false,
-            told,
-            outbox,
-            changed,
-        };
-        let mut backoff = Backoff::new(WAIT_MS.0, WAIT_MS.1, 1);
-        let mut client = Client::new(0);
-        client.handle_lost(0, (0..10).map(|_| backoff.wait_ms()).last().expect("ten"));
-        let mut socket = None;
-        let woken = signaling.awake(Wake::Changed, &mut client, &mut socket, &mut backoff);
-        assert!(smol::block_on(woken), "it is lost, and so waits anew");
-        assert!(backoff.wait_ms() <= WAIT_MS.0, "but not for long");
-    }
-
-    #[test]
-    fn a_missing_ca_is_named() {
-        let server = Server::parse("https://h").expect("a URL");
-        let error = Dialer::new(server, Some(Path::new("/nowhere/ca.pem"))).expect_err("no file");
-        assert!(error.to_string().starts_with("signal-ca: /nowhere/ca.pem: "), "{error}");
     }
 }

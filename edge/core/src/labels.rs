@@ -1,7 +1,7 @@
-//! The names of what the COCO detectors know, and people's words for them.
+//! The names of what the COCO detectors know, and which of them a household wants to hear of.
 
-/// The label and its word, by class; `None` where COCO's numbering has a hole.
-type Entry = Option<(&'static str, &'static str)>;
+/// The label of a class; `None` where COCO's numbering has a hole.
+type Entry = Option<&'static str>;
 
 /// Classes of COCO's numbering, holes included.
 pub const CLASSES: usize = 90;
@@ -10,59 +10,34 @@ pub const CLASSES: usize = 90;
 const HOUSEHOLD: [&str; 9] =
     ["person", "bicycle", "car", "motorcycle", "bus", "truck", "bird", "cat", "dog"];
 
-/// Labels that no detector gives.
-const OWN: [(&str, &str); 3] =
-    [("motion", "Motion"), ("camera_lost", "Camera lost"), ("camera_back", "Camera back")];
-
 #[rustfmt::skip]
 const COCO: [Entry; CLASSES] = [
-    Some(("person", "Person")), Some(("bicycle", "Bicycle")), Some(("car", "Car")),
-    Some(("motorcycle", "Motorcycle")), Some(("airplane", "Airplane")), Some(("bus", "Bus")),
-    Some(("train", "Train")), Some(("truck", "Truck")), Some(("boat", "Boat")),
-    Some(("traffic light", "Traffic light")), Some(("fire hydrant", "Fire hydrant")), None,
-    Some(("stop sign", "Stop sign")), Some(("parking meter", "Parking meter")),
-    Some(("bench", "Bench")), Some(("bird", "Bird")), Some(("cat", "Cat")), Some(("dog", "Dog")),
-    Some(("horse", "Horse")), Some(("sheep", "Sheep")), Some(("cow", "Cow")),
-    Some(("elephant", "Elephant")), Some(("bear", "Bear")), Some(("zebra", "Zebra")),
-    Some(("giraffe", "Giraffe")), None, Some(("backpack", "Backpack")),
-    Some(("umbrella", "Umbrella")), None, None, Some(("handbag", "Handbag")),
-    Some(("tie", "Tie")), Some(("suitcase", "Suitcase")), Some(("frisbee", "Frisbee")),
-    Some(("skis", "Skis")), Some(("snowboard", "Snowboard")),
-    Some(("sports ball", "Sports ball")), Some(("kite", "Kite")),
-    Some(("baseball bat", "Baseball bat")), Some(("baseball glove", "Baseball glove")),
-    Some(("skateboard", "Skateboard")), Some(("surfboard", "Surfboard")),
-    Some(("tennis racket", "Tennis racket")), Some(("bottle", "Bottle")), None,
-    Some(("wine glass", "Wine glass")), Some(("cup", "Cup")), Some(("fork", "Fork")),
-    Some(("knife", "Knife")), Some(("spoon", "Spoon")), Some(("bowl", "Bowl")),
-    Some(("banana", "Banana")), Some(("apple", "Apple")), Some(("sandwich", "Sandwich")),
-    Some(("orange", "Orange")), Some(("broccoli", "Broccoli")), Some(("carrot", "Carrot")),
-    Some(("hot dog", "Hot dog")), Some(("pizza", "Pizza")), Some(("donut", "Donut")),
-    Some(("cake", "Cake")), Some(("chair", "Chair")), Some(("couch", "Couch")),
-    Some(("potted plant", "Potted plant")), Some(("bed", "Bed")), None,
-    Some(("dining table", "Dining table")), None, None, Some(("toilet", "Toilet")), None,
-    Some(("tv", "Television")), Some(("laptop", "Laptop")), Some(("mouse", "Mouse")),
-    Some(("remote", "Remote control")), Some(("keyboard", "Keyboard")),
-    Some(("cell phone", "Phone")), Some(("microwave", "Microwave")), Some(("oven", "Oven")),
-    Some(("toaster", "Toaster")), Some(("sink", "Sink")), Some(("refrigerator", "Refrigerator")),
-    None, Some(("book", "Book")), Some(("clock", "Clock")), Some(("vase", "Vase")),
-    Some(("scissors", "Scissors")), Some(("teddy bear", "Teddy bear")),
-    Some(("hair drier", "Hair dryer")), Some(("toothbrush", "Toothbrush")),
+    Some("person"), Some("bicycle"), Some("car"), Some("motorcycle"), Some("airplane"),
+    Some("bus"), Some("train"), Some("truck"), Some("boat"), Some("traffic light"),
+    Some("fire hydrant"), None, Some("stop sign"), Some("parking meter"), Some("bench"),
+    Some("bird"), Some("cat"), Some("dog"), Some("horse"), Some("sheep"), Some("cow"),
+    Some("elephant"), Some("bear"), Some("zebra"), Some("giraffe"), None, Some("backpack"),
+    Some("umbrella"), None, None, Some("handbag"), Some("tie"), Some("suitcase"), Some("frisbee"),
+    Some("skis"), Some("snowboard"), Some("sports ball"), Some("kite"), Some("baseball bat"),
+    Some("baseball glove"), Some("skateboard"), Some("surfboard"), Some("tennis racket"),
+    Some("bottle"), None, Some("wine glass"), Some("cup"), Some("fork"), Some("knife"),
+    Some("spoon"), Some("bowl"), Some("banana"), Some("apple"), Some("sandwich"), Some("orange"),
+    Some("broccoli"), Some("carrot"), Some("hot dog"), Some("pizza"), Some("donut"), Some("cake"),
+    Some("chair"), Some("couch"), Some("potted plant"), Some("bed"), None, Some("dining table"),
+    None, None, Some("toilet"), None, Some("tv"), Some("laptop"), Some("mouse"), Some("remote"),
+    Some("keyboard"), Some("cell phone"), Some("microwave"), Some("oven"), Some("toaster"),
+    Some("sink"), Some("refrigerator"), None, Some("book"), Some("clock"), Some("vase"),
+    Some("scissors"), Some("teddy bear"), Some("hair drier"), Some("toothbrush"),
 ];
 
 /// The label of a class of COCO's numbering, 0-based; `None` for a hole and beyond the end.
 pub fn coco(class: u8) -> Option<&'static str> {
-    Some(COCO.get(usize::from(class))?.as_ref()?.0)
+    *COCO.get(usize::from(class))?
 }
 
 /// Whether events are made of this label without being asked for.
 pub fn household(label: &str) -> bool {
     HOUSEHOLD.contains(&label)
-}
-
-/// People's word for a label; `Something` for one that is not known here.
-pub fn words(label: &str) -> &'static str {
-    let known = COCO.iter().flatten().chain(&OWN).find(|(name, _)| *name == label);
-    known.map_or("Something", |(_, words)| words)
 }
 
 #[cfg(test)]
@@ -87,14 +62,11 @@ mod tests {
     }
 
     #[test]
-    fn the_household_is_known_and_has_words() {
+    fn the_household_is_known() {
         for label in HOUSEHOLD {
             assert!((0..90).any(|class| coco(class) == Some(label)), "{label}");
             assert!(household(label));
-            assert!(words(label).eq_ignore_ascii_case(label));
         }
         assert!(!household("broccoli"));
-        assert_eq!(words("motion"), "Motion");
-        assert_eq!(words("gnu"), "Something");
     }
 }

@@ -118,8 +118,6 @@ pub enum Refusal {
     TooManyClients,
     /// The body is too long.
     TooLarge,
-    /// Too many requests at once.
-    TooBusy,
     /// A request's handler panicked, or its answer did not fit.
     Internal,
     /// This box does not do that.
@@ -145,8 +143,7 @@ impl Refusal {
             Self::NotFound => (404, "not_found", "nothing lies here", None),
             Self::Method => (405, "method_not_allowed", "this cannot be done here", None),
             Self::TooManyClients => (409, "too_many_clients", "revoke another phone first", None),
-            Self::TooLarge => (413, code::TOO_LARGE, "the body is longer than 64 KiB", None),
-            Self::TooBusy => (429, code::TOO_MANY, "too many requests at once", None),
+            Self::TooLarge => (413, "too_large", "the body is longer than 64 KiB", None),
             Self::Internal => (500, "internal", "the box failed at this request", None),
             Self::Unsupported(words) => (501, "unsupported", words, None),
             Self::Store => (503, "store_unavailable", "the card does not answer", None),

@@ -42,8 +42,6 @@ pub struct CameraStatus {
     pub height: u32,
     /// Pictures a second.
     pub fps: f32,
-    /// Pictures since the start.
-    pub frames: u64,
     /// When the last one came.
     pub last_frame: Option<UnixMs>,
 }
@@ -81,7 +79,6 @@ impl Camera {
             width: 0,
             height: 0,
             fps: 0.0,
-            frames: 0,
             last_frame: None,
         };
         let live =
@@ -149,7 +146,6 @@ impl Board {
         let mut live = self.cameras[place].live();
         (live.status.width, live.status.height) = size;
         live.status.fps = fps;
-        live.status.frames += 1;
         live.status.last_frame = Some(at);
         live.asked
     }

@@ -4,12 +4,14 @@
 //! flag wins over the file, the file over the default.
 
 mod file;
+mod url;
 
 use edge_core::rest::query::truth;
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+pub use url::{Server, stun};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -27,12 +29,13 @@ Usage: nightjar-edge --data-dir DIR [OPTIONS]
   --labels FILE             Its labels, one a line; those of the COCO SSD are built in
   --signal URL              The signaling server, http(s):// or ws(s)://HOST[:PORT]/
   --signal-ca PEM           A certificate authority to trust for it
-  --ice URL                 A STUN or TURN server; may be given several times.
+  --ice URL                 A STUN server, stun:HOST[:PORT]; may be given several times.
                             Default: those the signaling server names
   --http ADDR               Loopback address of the REST API (default 127.0.0.1:8778)
   --legacy-clients on|off   Let clients of label http-proxy in without pairing (default off)
   --max-sessions N          Phones connected at once (default 8)
-  --threads N               Threads for inference (default: one for each core)
+  --threads N               Accepted for versions to come: the detector of this one uses
+                            one thread for each camera, whatever N is
   --keep-bytes SIZE         How much is kept, as in 2GiB (default 2GiB)
   --keep-days N             How long it is kept (default 30)
   --name TEXT               This box's name, until a phone gives it another
@@ -83,7 +86,7 @@ pub struct Config {
     pub signal: Option<String>,
     /// A CA certificate for it, PEM.
     pub signal_ca: Option<PathBuf>,
-    /// ICE servers; empty: the signaling server is asked.
+    /// STUN servers; empty: the signaling server is asked.
     pub ice: Vec<String>,
     /// The loopback listener.
     pub http: SocketAddr,
@@ -91,7 +94,7 @@ pub struct Config {
     pub legacy_clients: bool,
     /// Sessions at once.
     pub max_sessions: usize,
-    /// Inference threads.
+    /// Inference threads, for versions to come: this one's detector uses one for each camera.
     pub threads: usize,
     /// Bytes of log kept.
     pub keep_bytes: u64,
@@ -232,7 +235,7 @@ impl Config {
             labels: many("labels")?,
             signal: one("signal").map(signal).transpose()?,
             signal_ca: path_of("signal_ca"),
-            ice: many("ice")?,
+            ice: ice(one("ice").map_or(Source::Flag("ice"), |(source, _)| source), many("ice")?)?,
             http: one("http").map_or(Ok(SocketAddr::from(([127, 0, 0, 1], 8778))), address)?,
             legacy_clients: one("legacy_clients").map_or(Ok(false), switch)?,
             max_sessions: one("max_sessions").map_or(Ok(8), |said| count(said, 1, 64))?,
@@ -331,12 +334,14 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 fn signal((source, value): (Source<'_>, &str)) -> Result<String, Error> {
-    let host = ["http://", "https://", "ws://", "wss://"]
-        .into_iter()
-        .find_map(|scheme| value.strip_prefix(scheme));
-    match host.and_then(|rest| rest.split(['/', '?']).next()) {
-        Some(host) if !host.is_empty() && !value.contains(char::is_whitespace) => Ok(value.into()),
-        _ => Err(source.wrong(value, "http(s):// or ws(s)://HOST[:PORT]/[?key=peerjs]")),
+    let server = Server::parse(value);
+    server.map(|_| value.into()).ok_or_else(|| source.wrong(value, Server::EXPECTED))
+}
+
+fn ice(source: Source<'_>, values: Vec<String>) -> Result<Vec<String>, Error> {
+    match values.iter().find(|value| stun(value).is_none()) {
+        Some(value) => Err(source.wrong(value, "stun:HOST[:PORT]; TURN is not for this box")),
+        None => Ok(values),
     }
 }
 

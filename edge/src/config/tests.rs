@@ -94,6 +94,9 @@ fn a_wrong_option_is_named_with_what_was_expected() {
         (&["--data-dir", "d", "--keep-days", "0"], "from 1 to 36500"),
         (&["--data-dir", "d", "--legacy-clients", "perhaps"], "on or off"),
         (&["--data-dir", "d", "--signal", "example.org"], "--signal: \"example.org\""),
+        (&["--data-dir", "d", "--signal", "https://h:x/", "--print-config"], "--signal: "),
+        (&["--data-dir", "d", "--ice", "nonsense"], "--ice: \"nonsense\" is wrong, expected stun:"),
+        (&["--data-dir", "d", "--ice", "turn:h"], "--ice: \"turn:h\" is wrong, expected stun:"),
         (&["--data-dir", "d", "--config", "/nonexistent.json"], "--config /nonexistent.json:"),
     ] {
         let error = run(args).unwrap_err();
@@ -110,6 +113,7 @@ fn a_wrong_key_is_named_with_its_file() {
         (r#"{"config": "x"}"#, "unknown key \"config\""),
         (r#"{"keep_days": "many"}"#, "key \"keep_days\": \"many\" is wrong"),
         (r#"{"camera": "demo:"}"#, "key \"camera\": expected a list"),
+        (r#"{"ice": ["stun:h", "turn:h"]}"#, "key \"ice\": \"turn:h\" is wrong"),
         (r#"{"name": ["x"]}"#, "key \"name\": expected one value"),
         (r#"{"name": "\ud800"}"#, "key \"name\""),
         ("[1]", "expected one JSON object"),

@@ -2,7 +2,8 @@
 //! see of them.
 #![deny(clippy::indexing_slicing)]
 
-use std::net::{IpAddr, SocketAddr};
+use crate::config;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Most addresses one session opens a socket on; further ones are left out.
 pub const ADDRESSES: usize = 8;
@@ -44,18 +45,10 @@ pub fn reachable(addresses: &[SocketAddr], locals: &[IpAddr]) -> Vec<SocketAddr>
     [first(true), first(false)].into_iter().flatten().collect()
 }
 
-/// Host and port of a `stun:` URL; other schemes are not ours to use.
+/// Host and port of a `stun:` URL; other schemes are not ours to use. Servers name them with
+/// a query at times, which says nothing to us.
 pub fn stun_server(url: &str) -> Option<(String, u16)> {
-    let rest = url.strip_prefix("stun:")?;
-    let rest = rest.split('?').next()?;
-    let (host, port) = match rest.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-            (host, port.parse().ok()?)
-        }
-        _ => (rest, 3478),
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    (!host.is_empty()).then(|| (host.to_owned(), port))
+    config::stun(url.split('?').next()?)
 }
 
 #[cfg(test)]
