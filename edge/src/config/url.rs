@@ -54,20 +54,17 @@ pub fn stun(url: &str) -> Option<(String, u16)> {
 
 /// `HOST[:PORT]`, an IPv6 address in brackets.
 fn host_and_port(text: &str, default: u16) -> Option<(String, u16)> {
-    let (host, rest) = match text.strip_prefix('[') {
-        Some(inside) => {
-            let (host, rest) = inside.split_once(']')?;
-            host.parse::<Ipv6Addr>().ok()?;
-            (host, rest)
+    let (host, rest) = if let Some(inside) = text.strip_prefix('[') {
+        let (host, rest) = inside.split_once(']')?;
+        host.parse::<Ipv6Addr>().ok()?;
+        (host, rest)
+    } else {
+        let (host, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
+        let is_known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+        if host.is_empty() || !host.bytes().all(is_known) {
+            return None;
         }
-        None => {
-            let (host, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
-            let is_known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-            if host.is_empty() || !host.bytes().all(is_known) {
-                return None;
-            }
-            (host, rest)
-        }
+        (host, rest)
     };
     let port = match rest.strip_prefix(':') {
         None if rest.is_empty() => default,

@@ -164,7 +164,7 @@ async fn serve(mut stream: TcpStream, inner: &Path, place: Place) {
     // Closed with bytes unread, the connection would be reset and its answer lost.
     let _ = stream.shutdown(Shutdown::Write);
     let drain = async {
-        let mut buf = [0; READ_BYTES];
+        let mut buf = vec![0; READ_BYTES];
         while matches!(stream.read(&mut buf).await, Ok(count) if count > 0) {}
     };
     within(LINGER, drain).await;
@@ -219,14 +219,14 @@ async fn read(stream: &mut TcpStream) -> Result<Vec<u8>, Turned> {
 }
 
 async fn more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<(), Turned> {
-    let mut buf = [0; READ_BYTES];
-    match stream.read(&mut buf).await {
+    let before = bytes.len();
+    bytes.resize(before + READ_BYTES, 0);
+    let count = stream.read(bytes.get_mut(before..).unwrap_or_default()).await;
+    bytes.truncate(before + count.as_ref().map_or(0, |count| *count));
+    match count {
         Ok(0) if bytes.is_empty() => Err(Turned::Gone),
         Ok(0) => Err(Turned::Malformed("the request breaks off")),
-        Ok(count) => {
-            bytes.extend_from_slice(buf.get(..count).unwrap_or_default());
-            Ok(())
-        }
+        Ok(_) => Ok(()),
         Err(_) => Err(Turned::Gone),
     }
 }
@@ -324,6 +324,7 @@ async fn pass(stream: &mut TcpStream, inner: &Path, request: &[u8]) -> Result<()
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests index what they made")]
 mod tests {
     use super::*;
 
