@@ -140,6 +140,7 @@ const HALF: &str =
     "PUT /api/v1/device HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6400\r\n\r\n{";
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "measures how long the program took")]
 fn half_requests_hold_nobody_up_and_are_told_in_time() {
     let house = House::new("halves");
     let began = Instant::now();
@@ -164,6 +165,7 @@ fn the_33rd_connection_is_told_that_the_box_is_busy() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "measures how long the program took")]
 fn half_a_request_does_not_delay_the_end() {
     let house = House::new("end");
     let held: Vec<_> = (0..6).map(|_| say(house.address(), HALF)).collect();
