@@ -200,7 +200,12 @@ impl Parts {
         };
         wait(&self.eyes, EYES_MS);
         let store = self.store;
-        let closing = thread::Builder::new().name("close".into()).spawn(move || store.close());
+        let close = move || {
+            if !store.close() {
+                say!("the store's writer had died");
+            }
+        };
+        let closing = thread::Builder::new().name("close".into()).spawn(close);
         if let Ok(thread) = closing {
             wait(&[Part::new("the store", thread)], STORE_MS);
         }
@@ -220,7 +225,10 @@ fn cameras(config: &Config) -> Result<Vec<(String, Spec)>, String> {
 fn model(config: &Config) -> Result<Option<Arc<Model>>, String> {
     let Some(path) = &config.model else { return Ok(None) };
     let labels = config.labels_file.as_deref();
-    Model::load(path, labels).map(Some).map_err(words("--model"))
+    Model::load(path, labels).map(Some).map_err(|error| {
+        let option = if labels == Some(&error.path) { "--labels" } else { "--model" };
+        format!("{option}: {error}")
+    })
 }
 
 /// Said once nothing can be refused any more: a refusal is one line.

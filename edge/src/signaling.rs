@@ -603,4 +603,31 @@ mod tests {
         assert_eq!(ice_urls(body), ["stun:a", "stun:b", "turn:c", "stun:d"]);
         assert!(ice_urls("{}").is_empty());
     }
+
+    #[test]
+    fn another_network_ends_a_wait_and_a_connection() {
+        let clock = Clock::start();
+        let (told, _telling) = bounded(1);
+        let (_sender, outbox) = bounded(1);
+        let (_change, changed) = bounded(1);
+        let server = Server::parse("http://127.0.0.1:1").expect("a URL");
+        let signaling = Signaling {
+            dialer: Dialer { server, tls: None },
+            clock,
+            id: "box".into(),
+            token: "t".into(),
+            name: Arc::new(String::new),
+            wants_ice: false,
+            told,
+            outbox,
+            changed,
+        };
+        let mut backoff = Backoff::new(WAIT_MS.0, WAIT_MS.1, 1);
+        let mut client = Client::new(0);
+        client.handle_lost(0, (0..10).map(|_| backoff.wait_ms()).last().expect("ten"));
+        let mut socket = None;
+        let woken = signaling.awake(Wake::Changed, &mut client, &mut socket, &mut backoff);
+        assert!(smol::block_on(woken), "it is lost, and so waits anew");
+        assert!(backoff.wait_ms() <= WAIT_MS.0, "but not for long");
+    }
 }
