@@ -37,7 +37,16 @@ test('a page of another site cannot read the loopback REST', LIMIT, async (t) =>
     }
   }, url, init);
   assert.equal(await read(`${base}/events`), 'refused');
-  assert.equal(await read(`${base}/events`, { mode: 'no-cors' }), '', 'opaque at best');
+  assert.equal(await read(`${base}/events`, { mode: 'no-cors' }), 'refused', 'not even opaque');
+  const image = (at) => page.evaluate((src) => new Promise((done) => {
+    const it = new Image();
+    it.onload = () => done('shown');
+    it.onerror = () => done('refused');
+    it.src = src;
+  }), at);
+  for (const path of [`/events/${event.id}/thumbnail`, `/events/${event.id}/picture`, '/cameras/camera/snapshot']) {
+    assert.equal(await image(`${base}${path}`), 'refused', path);
+  }
   for (const [method, path] of [['DELETE', `/events/${event.id}`], ['PUT', '/device'], ['POST', '/pairing']]) {
     assert.equal(await read(`${base}${path}`, { method, body: '{"name":"mine"}' }), 'refused');
   }

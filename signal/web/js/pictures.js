@@ -5,6 +5,9 @@ export const HELD_PICTURES = 400;
 /** Pictures asked of the device at once. */
 export const ASKED_AT_ONCE = 4;
 
+/** Which of an event's pictures it is: a better one comes with another score or another box. */
+export const edition = ({ score, box }) => `${score} ${box}`;
+
 export class Pictures {
   #store;
   #held = new Map();
@@ -18,20 +21,20 @@ export class Pictures {
   /** The thumbnail, or null where none can be had now. `eager` ones go first. */
   async thumbnail(device, event, eager = true) {
     if (event.kind === 'health') return null;
-    const key = `${device.id}/${event.id}/${event.score}`;
+    const key = `${device.id}/${event.id}/${edition(event)}`;
     const held = this.#recall(key);
     if (held) return held;
     const saved = await this.#store.thumbnail(device.id, event.id);
-    if (saved && (saved.score === event.score || !device.connected)) return this.#hold(key, saved.blob);
+    if (saved && (saved.edition === edition(event) || !device.connected)) return this.#hold(key, saved.blob);
     const blob = await this.#ask(device, `/api/v1/events/${event.id}/thumbnail`, eager);
     if (!blob) return saved ? this.#hold(key, saved.blob) : null;
-    await this.#store.saveThumbnail({ device: device.id, id: event.id, blob, score: event.score }).catch(() => {});
+    await this.#store.saveThumbnail({ device: device.id, id: event.id, blob, edition: edition(event) }).catch(() => {});
     return this.#hold(key, blob);
   }
 
   /** The full picture, or null. */
   async picture(device, event) {
-    const key = `${device.id}/${event.id}/${event.score}/full`;
+    const key = `${device.id}/${event.id}/${edition(event)}/full`;
     const held = this.#recall(key);
     if (held) return held;
     const blob = await this.pictureBlob(device, event);
@@ -61,7 +64,7 @@ export class Pictures {
       const saved = event.kind === 'health' || (await this.#store.thumbnail(device.id, event.id));
       if (saved) continue;
       const blob = await this.#ask(device, `/api/v1/events/${event.id}/thumbnail`, false);
-      if (blob) await this.#store.saveThumbnail({ device: device.id, id: event.id, blob, score: event.score }).catch(() => {});
+      if (blob) await this.#store.saveThumbnail({ device: device.id, id: event.id, blob, edition: edition(event) }).catch(() => {});
     }
   }
 

@@ -158,7 +158,7 @@ class Store {
     });
   }
 
-  /** {device, id, blob, score} or undefined; `score` tells which version of a still open event's picture it is. */
+  /** {device, id, blob, edition} or undefined; `edition` tells which of a still open event's pictures it is. */
   thumbnail(device, id) {
     return this.#read('thumbnails', (store) => store.get([device, id]), undefined);
   }

@@ -1,4 +1,5 @@
 // One event in the list: its picture, its sentence, its time, its star.
+import { edition } from '../pictures.js';
 import { ago, clock, family, labelWord, moment, title } from '../words.js';
 import { h, say } from './dom.js';
 import { icon } from './icons.js';
@@ -59,7 +60,7 @@ class Card {
 
   /** Takes a newer form of the event. */
   update(event) {
-    if (event.score !== this.#event.score) this.#watched = false;
+    if (edition(event) !== edition(this.#event)) this.#watched = false;
     this.#event = event;
     const open = event.ended_ms === null;
     say(this.#title, title(event));

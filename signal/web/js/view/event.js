@@ -1,4 +1,5 @@
 // One event, large: its picture, its facts, star, save, delete; the next and the previous by button, key and swipe.
+import { edition } from '../pictures.js';
 import { ago, clock, day, dayKey, family, labelWord, moment, title } from '../words.js';
 import { h, say } from './dom.js';
 import { icon } from './icons.js';
@@ -104,7 +105,7 @@ export class EventView {
   /** Shows an item, {device, event, deviceName?}, with its neighbours. */
   show(item, around) {
     const other = this.#item?.event.id !== item.event.id || this.#item?.device !== item.device;
-    const grown = other || this.#item.event.score !== item.event.score;
+    const grown = other || edition(this.#item.event) !== edition(item.event);
     this.#item = item;
     this.#around = around;
     this.#words();
