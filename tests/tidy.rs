@@ -18,13 +18,14 @@ const FLOORS: &[(&str, u8)] = &[
     ("signaling", 42),
     ("api", 40),
     ("principal", 30),
+    // Replaces its file as the store does its own.
+    ("identity", 30),
     // Makes the store's pictures of the camera's frames; the eye's own.
     ("thumb", 30),
     ("store", 20),
     ("model", 20),
     ("camera", 20),
     ("config", 12),
-    ("identity", 12),
     ("watchdog", 12),
     ("clock", 10),
     ("journal", 10),
