@@ -181,7 +181,7 @@ impl Parts {
     fn dead(&self) -> Option<String> {
         let mut parts = self.eyes.iter().chain(&self.doors);
         let dead = parts.find(|part| part.thread.is_finished()).map(|part| part.name.clone());
-        dead.or_else(|| (!self.store.is_writing()).then(|| "the store's writer".into()))
+        dead.or_else(|| (!self.store.is_alive()).then(|| "the store's writer".into()))
     }
 
     /// Ends everything in order, and nobody waits for ever: an eye may hang in its device, a

@@ -9,6 +9,7 @@ mod workers;
 
 use crate::api::House;
 use crate::clock::{Clock, entropy};
+use crate::config::Config;
 use crate::identity::Identity;
 use crate::notice::{Notice, What};
 use crate::peer::offer::{self, Label, Offer};
@@ -27,8 +28,7 @@ use signal_proto::peer_id::PeerId;
 use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::FutureExt as _;
-use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -67,7 +67,7 @@ const STACK_BYTES: usize = 1024 * 1024;
 /// What the net thread needs.
 #[derive(Debug)]
 pub struct Setup {
-    /// Configuration, clock and everything an answer needs.
+    /// Everything an answer needs.
     pub house: Arc<House>,
     /// What the owner decided.
     pub config: Arc<Config>,
@@ -101,11 +101,11 @@ fn run(setup: Setup) {
     if let Some(dialer) = setup.dialer {
         let signaling = Signaling {
             dialer,
-            clock: setup.house.clock,
+            clock: setup.clock,
             id: setup.identity.peer_id.clone(),
             token: setup.identity.token.clone(),
             name: namer(&setup.house),
-            wants_ice: setup.house.config.ice.is_empty(),
+            wants_ice: setup.config.ice.is_empty(),
             told: told_in,
             outbox: texts,
             changed,

@@ -13,9 +13,7 @@ const QUIET = [
 
 /** A browser that closes when the test ends. */
 export async function launch(t, args = []) {
-  let browser;
-  t.after(() => browser?.close()); // before the profile's folder goes: hooks run in this order
-  browser = await puppeteer.launch({
+  const browser = await puppeteer.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     headless: true,
     userDataDir: scratch(t),

@@ -69,7 +69,7 @@ class PeerFetch {
       const timer = setTimeout(() => fail(new Error(`${path}: no answer`)), ANSWER_WITHIN_MS);
       const end = (settle) => (value) => { clearTimeout(timer); this.#waiting = null; settle(value); };
       this.#waiting = { header: null, done: end(done), fail: end(fail) };
-      // A ping has no address before it: that is how the other side tells it from a request.
+      // Everything is an absolute URL, but the ping: that one is recognised by how it begins.
       const url = path.startsWith('ping') ? path : `http://localhost:8778/${path}`;
       this.#connection.send(JSON.stringify({ url, method }));
     });

@@ -17,18 +17,39 @@ pub fn pictures(name: &str) -> Option<PathBuf> {
     beneath("NIGHTJAR_PICTURES", name)
 }
 
-/// A golden tensor or list below the folder that `NIGHTJAR_GOLDEN` names.
+/// A golden file: below the folder that `NIGHTJAR_GOLDEN` names, else in the folder `golden`
+/// beside the models.
 pub fn golden(name: &str) -> Option<PathBuf> {
-    beneath("NIGHTJAR_GOLDEN", name)
+    if std::env::var_os("NIGHTJAR_GOLDEN").is_some() {
+        return beneath("NIGHTJAR_GOLDEN", name);
+    }
+    let models = PathBuf::from(std::env::var_os("NIGHTJAR_MODELS")?);
+    let path = models.parent()?.join("golden").join(name);
+    path.exists().then_some(path)
+}
+
+/// All the files that `test` needs, or `None`, said aloud, where one is not to be had.
+///
+/// # Panics
+/// With `CI=true`, where all must be there.
+pub fn all<const N: usize>(test: &str, wanted: [Option<PathBuf>; N]) -> Option<[PathBuf; N]> {
+    let found: Vec<PathBuf> = wanted.into_iter().flatten().collect();
+    if let Ok(found) = found.try_into() {
+        return Some(found);
+    }
+    left_out(test, "a file below NIGHTJAR_MODELS, NIGHTJAR_PICTURES or NIGHTJAR_GOLDEN is missing");
+    None
 }
 
 /// Says that a test cannot run here.
 ///
 /// # Panics
-/// Where `CI=true`: there everything must run.
+/// With `CI=true`: there everything must run.
 pub fn left_out(test: &str, why: &str) {
+    use std::io::Write;
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} cannot run: {why}");
-    println!("LEFT OUT: {test}: {why}");
+    // Not by a macro: what those write is hidden when a test passes.
+    let _ = writeln!(std::io::stdout().lock(), "left out: {test} ({why})");
 }
 
 fn beneath(variable: &str, name: &str) -> Option<PathBuf> {

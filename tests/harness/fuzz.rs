@@ -43,7 +43,7 @@ pub const TARGETS: &[(&str, Body)] = &[
 /// Outputs that one input may cause at most.
 const DRAIN: usize = 10_000;
 /// The body of every answer.
-const ANSWER: [u8; 40_000] = [7; 40_000];
+static ANSWER: [u8; 40_000] = [7; 40_000];
 
 /// A chunk of label `nightjar` is its bytes.
 pub fn chunk(bytes: &[u8]) {
@@ -64,7 +64,7 @@ pub fn link(bytes: &[u8]) {
         {
             machine.handle_answer(ask, answer(message.len()));
         }
-        if message.len() % 7 == 0 {
+        if message.len().is_multiple_of(7) {
             machine.handle_push(r#"{"type":"deleted","id":"0000000000000001"}"#);
         }
         if drain(&mut machine) {
@@ -95,7 +95,7 @@ fn drain(machine: &mut Responder) -> bool {
     panic!("the machine sends without an end");
 }
 
-/// A PeerFetch client that says anything.
+/// A `PeerFetch` client that says anything.
 pub fn legacy(bytes: &[u8]) {
     let ordered = bytes.first().is_some_and(|first| first & 1 == 1);
     let mut machine = Legacy::new(Instant(0), ordered, 65_536);
@@ -116,11 +116,9 @@ fn serve(machine: &mut Legacy, seed: usize) -> bool {
     for _ in 0..DRAIN {
         machine.handle_buffered(0);
         match machine.poll_output(&mut buf) {
-            legacy::Output::Request { ask, .. } => {
-                // Some answers never come: those become 504 when time passes.
-                if seed % 5 != 0 {
-                    machine.handle_answer(ask, answer(seed));
-                }
+            // Some answers never come: those become 504 when time passes.
+            legacy::Output::Request { ask, .. } if !seed.is_multiple_of(5) => {
+                machine.handle_answer(ask, answer(seed));
             }
             legacy::Output::Text { length } => {
                 let text = std::str::from_utf8(&buf[..length]).expect("a header is text");
@@ -253,11 +251,11 @@ fn visit_room(realm: &mut Realm, conn: Conn, what: u8, text: &[u8]) {
 /// Ids a to d; an even `what` comes with another token than an odd one.
 fn knock(who: usize, what: u8) -> Knock {
     let id = ["a", "b", "c", "d"].get(who).and_then(|id| PeerId::parse(id));
-    let token = Token::parse(if what % 2 == 0 { "even" } else { "odd" });
+    let token = Token::parse(if what.is_multiple_of(2) { "even" } else { "odd" });
     Knock {
         id: id.expect("a letter is an id"),
         token: token.expect("a word is a token"),
-        has_version: what % 3 == 0,
+        has_version: what.is_multiple_of(3),
         site: Site::of(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         network: Network::Home,
     }

@@ -143,7 +143,7 @@ impl Refusal {
             Self::NotFound => (404, "not_found", "nothing lies here", None),
             Self::Method => (405, "method_not_allowed", "this cannot be done here", None),
             Self::TooManyClients => (409, "too_many_clients", "revoke another phone first", None),
-            Self::TooLarge => (413, "too_large", "the body is longer than 64 KiB", None),
+            Self::TooLarge => (413, code::TOO_LARGE, "the body is longer than 64 KiB", None),
             Self::Internal => (500, "internal", "the box failed at this request", None),
             Self::Unsupported(words) => (501, "unsupported", words, None),
             Self::Store => (503, "store_unavailable", "the card does not answer", None),

@@ -3,7 +3,7 @@
 #![deny(clippy::indexing_slicing)]
 
 use crate::config;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 /// Most addresses one session opens a socket on; further ones are left out.
 pub const ADDRESSES: usize = 8;

@@ -293,8 +293,8 @@ impl Store {
         Recorder { queue: self.queue.clone(), shared: Arc::clone(&self.shared) }
     }
 
-    /// Whether the writer runs; without it no event would ever be listed again.
-    pub fn is_writing(&self) -> bool {
+    /// Whether the writer works: `false` once the store is closed, or when a panic ended it.
+    pub fn is_alive(&self) -> bool {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         writer.as_ref().is_some_and(|thread| !thread.is_finished())
     }
