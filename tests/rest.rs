@@ -156,11 +156,15 @@ fn half_requests_hold_nobody_up_and_are_told_in_time() {
 }
 
 #[test]
-fn the_33rd_connection_is_told_that_the_box_is_busy() {
+fn more_than_32_connections_are_told_that_the_box_is_busy() {
     let house = House::new("busy");
-    let held: Vec<_> = (0..32).map(|_| say(house.address(), "GET /")).collect();
+    let held: Vec<_> = (0..40).map(|_| say(house.address(), "GET /")).collect();
     assert_eq!(house.get("/api/v1/status").status, 503);
-    assert!(held.into_iter().all(|stream| status(stream) == 408));
+    let told: Vec<_> = held.into_iter().map(status).collect();
+    assert!(told.iter().all(|status| [408, 503].contains(status)), "{told:?}");
+    // The question that found the house ready may hold a place for a moment longer.
+    let served = told.iter().filter(|status| **status == 408).count();
+    assert!((31..=32).contains(&served), "{told:?}");
     assert_eq!(house.get("/api/v1/status").status, 200);
 }
 
