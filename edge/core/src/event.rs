@@ -72,7 +72,7 @@ pub struct Event {
     pub started: UnixMs,
     /// When it closed; `None` while it is open.
     pub ended: Option<UnixMs>,
-    /// The best score so far, 0.0..=1.0; 0 where nothing was scored.
+    /// The score it opened with, 0.0..=1.0; 0 where nothing was scored.
     pub score: f32,
     /// Where, in the picture that is stored with it.
     pub bbox: BBox,
