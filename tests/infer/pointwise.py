@@ -64,6 +64,16 @@ def int32_pairs(vectors, name, random, limit, **options):
         vectors.case(case, graph, [a] if constant else [a, b])
 
 
+def float32_pair(vectors, name, random):
+    """What stands between a DEQUANTIZE and a QUANTIZE."""
+    a, b = reals(random, (2, 3, 5), 0.01, 100), reals(random, (3, 1), 0.01, 100)
+    graph = Graph()
+    operands = [graph.input(it.shape, "float32") for it in (a, b)]
+    y = graph.output((2, 3, 5), "float32")
+    graph.operator(name, operands, [y], fusedActivationFunction=RELU)
+    vectors.case("float32", graph, [a, b])
+
+
 def grid(a, b):
     """Every 17th value of one operand with every 17th of the other."""
     return [a.all[::17].reshape(-1, 1), b.all[::17].reshape(1, -1)]
@@ -106,6 +116,7 @@ def sums(vectors, name, seed):
     both = [a.some(random, (4, 13)), b.some(random, (4, 13))]
     pair(vectors, name, "int8_small_ratio", a, b, y, both, RELU6)
     int32_pairs(vectors, name, random, 2**29, fusedActivationFunction=NONE)
+    float32_pair(vectors, name, random)
 
 
 @operator("add")
@@ -158,6 +169,7 @@ def mul(vectors):
     a, b, y = Q("int8", 0.001, -128), Q("int8", 0.003, 127), Q("int8", 0.4, -4)
     pair(vectors, "MUL", "int8_small_ratio", a, b, y, [a.all[:60], b.all[-60:]])
     int32_pairs(vectors, "MUL", random, 2**15, fusedActivationFunction=NONE)
+    float32_pair(vectors, "MUL", random)
 
 
 def reals(random, shape, least, most):

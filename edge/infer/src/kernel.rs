@@ -3,10 +3,10 @@
 use crate::arena::Rest;
 use crate::error::Error;
 use crate::fork::Fork;
-use crate::op::Op;
+use crate::op::{Op, Pointwise};
 use crate::simd::Isa;
 use crate::tensor::Tensor;
-use crate::{conv, depthwise};
+use crate::{arithmetic, concatenation, conv, convert, depthwise, softmax, table};
 use core::ops::Range;
 
 /// What a plan is made for.
@@ -49,6 +49,11 @@ impl<'a> Inputs<'a> {
 pub(crate) enum Kernel {
     Conv(conv::Step),
     Depthwise(depthwise::Step),
+    Arithmetic(arithmetic::Step),
+    Table(table::Step),
+    Convert(convert::Step),
+    Softmax(softmax::Step),
+    Concatenation(concatenation::Step),
 }
 
 impl Kernel {
@@ -69,6 +74,22 @@ impl Kernel {
             Op::FullyConnected(op) => {
                 Self::Conv(conv::Step::fully_connected(isa, ways, one()?, op, output)?)
             }
+            Op::Arithmetic(arithmetic, activation) => {
+                Self::Arithmetic(arithmetic::Step::new(*arithmetic, *activation, inputs, output)?)
+            }
+            Op::Pointwise(Pointwise::Sqrt) => {
+                Self::Convert(convert::Step::pointwise(Pointwise::Sqrt, one()?, output)?)
+            }
+            Op::Pointwise(op) => Self::Table(table::Step::pointwise(*op, one()?, output)?),
+            Op::Requantize if one()?.element.bytes() == 1 && output.element.bytes() == 1 => {
+                Self::Table(table::Step::requantize(one()?, output)?)
+            }
+            Op::Requantize => Self::Convert(convert::Step::requantize(one()?, output)?),
+            Op::Cast => Self::Convert(convert::Step::cast(one()?, output)?),
+            Op::Softmax { beta } => Self::Softmax(softmax::Step::new(*beta, one()?, output)?),
+            Op::Concatenation { axis } => {
+                Self::Concatenation(concatenation::Step::new(*axis, inputs, output)?)
+            }
             _ => return Err(Error::Element),
         })
     }
@@ -78,6 +99,11 @@ impl Kernel {
         match self {
             Self::Conv(step) => step.work(),
             Self::Depthwise(step) => step.work(),
+            Self::Arithmetic(step) => step.work(),
+            Self::Table(step) => step.work(),
+            Self::Convert(step) => step.work(),
+            Self::Softmax(step) => step.work(),
+            Self::Concatenation(step) => step.work(),
         }
     }
 
@@ -86,6 +112,11 @@ impl Kernel {
         match self {
             Self::Conv(step) => step.scratch_bytes(),
             Self::Depthwise(step) => step.scratch_bytes(),
+            Self::Arithmetic(_)
+            | Self::Table(_)
+            | Self::Convert(_)
+            | Self::Softmax(_)
+            | Self::Concatenation(_) => 0,
         }
     }
 
@@ -99,6 +130,11 @@ impl Kernel {
         match self {
             Self::Conv(step) => step.run(inputs.get(0), output, scratch, fork),
             Self::Depthwise(step) => step.run(inputs.get(0), output, scratch, fork),
+            Self::Arithmetic(step) => step.run(inputs, output),
+            Self::Table(step) => step.run(inputs, output),
+            Self::Convert(step) => step.run(inputs, output),
+            Self::Softmax(step) => step.run(inputs, output),
+            Self::Concatenation(step) => step.run(inputs, output),
         }
     }
 }

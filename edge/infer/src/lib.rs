@@ -25,16 +25,24 @@ extern crate alloc;
 extern crate std;
 
 mod arena;
+mod arithmetic;
+mod broadcast;
+mod concatenation;
 mod conv;
+mod convert;
 mod depthwise;
 mod error;
+mod fixed;
 mod fork;
+mod hard_swish;
 mod kernel;
 mod matmul;
 mod op;
 mod plan;
 mod requant;
 mod simd;
+mod softmax;
+mod table;
 mod tensor;
 #[cfg(test)]
 mod twin;
