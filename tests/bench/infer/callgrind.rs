@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use crate::peer;
 use crate::report::Report;
 use crate::say;
+use edge_infer::Isa;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -13,12 +14,11 @@ use std::process::{Command, Output, Stdio};
 const FEW_AND_MORE: [u32; 2] = [1, 3];
 
 /// What the program does under callgrind: so many inferences of each model, and nothing else.
-pub(crate) fn inferences(models: &[PathBuf], count: u32) -> Result<(), String> {
+pub(crate) fn inferences(models: &[PathBuf], set: &str, count: u32) -> Result<(), String> {
     for model in models {
-        let mut engine = Engine::load(model)?;
-        for _ in 0..count {
-            engine.run();
-        }
+        let isa = Isa::all().find(|isa| isa.name() == set);
+        let mut engine = Engine::load(model, isa.ok_or(format!("{set} is not to be had"))?)?;
+        (0..count).for_each(|_| engine.run());
     }
     Ok(())
 }
@@ -33,7 +33,7 @@ pub(crate) fn count(path: &Path, report: &mut Report) -> Result<(), String> {
     say(&format!("\n{name}: instructions per inference"));
     let theirs = match peer::python() {
         Ok(python) => {
-            let input = peer::keep_input(&Engine::load(path)?.input)?;
+            let input = peer::keep_input(&Engine::load(path, Isa::SCALAR)?.input)?;
             let begin = format!("model {}\ninput {}\n", path.display(), input.display());
             per_inference(|count| at_the_peer(&python, &format!("{begin}run {count}\n")))?
         }
@@ -45,8 +45,13 @@ pub(crate) fn count(path: &Path, report: &mut Report) -> Result<(), String> {
     if theirs > 0.0 {
         report.count(&name, "TFLite with XNNPACK", "", theirs, 0.0);
     }
-    let ours = per_inference(|count| here(&name, count))?;
-    report.count(&name, "inference, decode, NMS", "scalar", ours, theirs);
+    for isa in Isa::all() {
+        // It may lack instructions that the machine has.
+        match per_inference(|count| here(&name, isa, count)) {
+            Ok(ours) => report.count(&name, "inference", isa.name(), ours, theirs),
+            Err(why) => say(&format!("left out: instructions with {} ({why})", isa.name())),
+        }
+    }
     Ok(())
 }
 
@@ -55,10 +60,11 @@ fn per_inference(run: impl Fn(u32) -> Result<f64, String>) -> Result<f64, String
     Ok((run(more)? - run(few)?) / f64::from(more - few))
 }
 
-fn here(name: &str, count: u32) -> Result<f64, String> {
+fn here(name: &str, isa: Isa, count: u32) -> Result<f64, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = under_callgrind(&program);
-    collected(command.args(["--inferences", &count.to_string(), name]), "")
+    command.args(["--inferences", &count.to_string(), "--set", isa.name(), name]);
+    collected(&mut command, "")
 }
 
 fn at_the_peer(python: &Path, questions: &str) -> Result<f64, String> {
@@ -84,7 +90,7 @@ fn collected(command: &mut Command, input: &str) -> Result<f64, String> {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     match count {
         Some(count) if output.status.success() && !said.contains("error ") => Ok(count),
-        _ => Err(format!("{command:?}: {said}{words}")),
+        _ => Err(format!("{command:?}: {said}{}", words.lines().last().unwrap_or_default())),
     }
 }
 

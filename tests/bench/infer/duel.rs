@@ -3,45 +3,61 @@
 use crate::engine::Engine;
 use crate::peer::Peer;
 use crate::report::Report;
-use crate::rounds::{Series, Subject, alternate};
+use crate::rounds::{Subject, alternate};
+use edge_infer::Isa;
+use std::fmt::Write;
 use std::path::Path;
 
-/// Runs a model here and at the peer, in turns.
+/// Runs a model here, with every set the machine has, and at the peer, in turns.
 pub(crate) fn run(
     path: &Path,
     rounds: usize,
-    peer: Option<&mut Peer>,
+    mut peer: Option<&mut Peer>,
     report: &mut Report,
 ) -> Result<(), String> {
-    let mut engine = Engine::load(path)?;
-    let model = engine.model.name().to_owned();
-    engine.run();
+    let mut engines =
+        Isa::all().map(|isa| Engine::load(path, isa)).collect::<Result<Vec<Engine>, String>>()?;
+    let mut looking = Engine::load(path, Isa::best())?;
+    let model = looking.model.name().to_owned();
     let mut title = format!("{model}, one thread, {rounds} rounds");
-    let mut subjects = Vec::new();
-    if let Some(peer) = peer {
-        let theirs = peer.load(path, &engine.input)?;
-        title += &same(&engine.tensors(), &theirs)?;
-        let name = format!("TFLite {} with XNNPACK", peer.version);
-        subjects.push(Subject::new(&name, "", Box::new(|count| peer.run(count))));
+    if let Some(peer) = &mut peer {
+        let theirs = peer.load(path, &looking.input)?;
+        for engine in &mut engines {
+            engine.run();
+            compare(&engine.tensors(), &theirs)
+                .map_err(|why| format!("{model}, {}: {why}", engine.isa.name()))?;
+        }
+        let _ = write!(title, ", {} bytes equal to the peer's", theirs.len());
     }
-    let has_peer = !subjects.is_empty();
-    let burst = |count| Ok(engine.burst(count));
-    subjects.push(Subject::new("inference, decode, NMS", "scalar", Box::new(burst)));
+    let has_peer = peer.is_some();
+    let mut subjects: Vec<Subject<'_>> = peer.map(at_the_peer).into_iter().collect();
+    for engine in &mut engines {
+        let name = engine.isa.name();
+        subjects.push(Subject::new("inference", name, move |count| Ok(engine.runs(count))));
+    }
+    let name = looking.isa.name();
+    let looks = |count| Ok(looking.looks(count));
+    subjects.push(Subject::new("inference, decode, NMS", name, looks));
     let series = alternate(rounds, subjects)?;
+    let base = series.first().filter(|_| has_peer);
     Report::table(&title, "the peer");
-    for (at, one) in series.iter().enumerate() {
-        let base: Option<&Series> = series.first().filter(|_| has_peer && at > 0);
+    for one in &series {
         report.times(rounds, &model, one, base.map(|base| ("peer", base)));
     }
     Ok(())
 }
 
-/// Words for the title, or an error where the two do not compute the same.
-fn same(ours: &[u8], theirs: &[u8]) -> Result<String, String> {
+fn at_the_peer(peer: &mut Peer) -> Subject<'_> {
+    let name = format!("TFLite {} with XNNPACK", peer.version);
+    Subject::new(&name, "", |count| peer.run(count))
+}
+
+/// An error where the two do not compute the same.
+fn compare(ours: &[u8], theirs: &[u8]) -> Result<(), String> {
     let differ = ours.iter().zip(theirs).filter(|(a, b)| a != b).count();
-    if ours.len() != theirs.len() || differ > 0 {
-        let (ours, theirs) = (ours.len(), theirs.len());
-        return Err(format!("{differ} bytes of {ours} here and {theirs} at the peer differ"));
+    if ours.len() == theirs.len() && differ == 0 {
+        return Ok(());
     }
-    Ok(format!("; {} bytes equal to the peer's", ours.len()))
+    let (ours, theirs) = (ours.len(), theirs.len());
+    Err(format!("{differ} bytes of {ours} here and {theirs} at the peer differ"))
 }

@@ -16,6 +16,7 @@ use edge_core::motion::{CELLS, GRID, Gate};
 use edge_core::nms::Detections;
 use edge_core::track::Tracker;
 use edge_core::watch::Watch;
+use edge_infer::Isa;
 use std::cell::Cell;
 use std::hint::black_box;
 use std::path::Path;
@@ -29,19 +30,20 @@ const BATCH: u32 = 50;
 /// Times every step; without a model those that need none.
 pub(crate) fn run(model: Option<&Path>, rounds: usize, report: &mut Report) -> Result<(), String> {
     let frames = story::frames();
-    let mut engine = model.map(Engine::load).transpose()?;
+    let load = |path| Engine::load(path, Isa::best());
+    let mut engine = model.map(load).transpose()?;
+    let mut decoding = model.map(load).transpose()?;
     let seen = engine.as_mut().map(|engine| sightings(&frames, engine)).unwrap_or_default();
     let mut steps = vec![gate(&frames), sampling(&frames)];
     let mut wholes = Vec::new();
-    if let Some(engine) = &mut engine {
-        steps.push(tracking(&frames, &seen));
+    if let (Some(engine), Some(decoding)) = (&mut engine, &mut decoding) {
+        steps.extend([decode(decoding), tracking(&frames, &seen)]);
         let model = engine.model.clone();
-        wholes = vec![
-            Subject::new("inference", "", Box::new(|count| Ok(engine.burst(count)))),
-            whole(&frames, model),
-        ];
+        let inference = |count| Ok(engine.runs(count));
+        wholes = vec![Subject::new("inference", Isa::best().name(), inference)];
+        wholes.push(whole(&frames, model));
     } else {
-        say("left out: inference, tracker and whole look (no model)");
+        say("left out: inference, decode, tracker and whole look (no model)");
     }
     let (first_step, behind_steps) = (wholes.len(), wholes.len() + steps.len());
     let subjects = wholes.into_iter().chain(steps).chain(pictures(&frames));
@@ -95,6 +97,15 @@ fn sampling(frames: &[Vec<u8>]) -> Subject<'_> {
     Subject::work("sampling, 640 x 480 YUYV", 1, move || {
         let (_, _, view) = reel.next();
         black_box(view.sample_into(&mut tensor, TENSOR.0, TENSOR.1));
+    })
+}
+
+/// Of one frame's heads, over and over.
+fn decode(engine: &mut Engine) -> Subject<'_> {
+    engine.run();
+    let detector = &mut engine.detector;
+    Subject::work("decode and NMS", 1, move || {
+        black_box(detector.decode());
     })
 }
 

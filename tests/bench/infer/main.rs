@@ -43,6 +43,8 @@ struct Wish {
     name: String,
     /// What callgrind has this program do.
     inferences: Option<u32>,
+    /// With which instruction set.
+    set: String,
 }
 
 impl Wish {
@@ -59,6 +61,7 @@ impl Wish {
                     let count = words.next().and_then(|count| count.parse().ok());
                     wish.inferences = Some(count.ok_or("--inferences wants a number")?);
                 }
+                "--set" => wish.set = words.next().ok_or("--set wants a name")?,
                 name if !name.starts_with('-') => wish.name = name.into(),
                 other => return Err(format!("{other}: no such option")),
             }
@@ -96,7 +99,7 @@ fn main() -> ExitCode {
 
 fn run(wish: &Wish) -> Result<(), String> {
     if let Some(count) = wish.inferences {
-        return callgrind::inferences(&wish.models(), count);
+        return callgrind::inferences(&wish.models(), &wish.set, count);
     }
     let rounds = if wish.quick { ROUNDS.1 } else { ROUNDS.0 };
     let mut report = Report::new();

@@ -59,7 +59,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// Does a piece of work so often and answers each one's time.
-pub(crate) type Burst<'a> = Box<dyn FnMut(usize) -> Result<Vec<Time>, String> + 'a>;
+type Burst<'a> = Box<dyn FnMut(usize) -> Result<Vec<Time>, String> + 'a>;
 
 /// Something that is timed.
 pub(crate) struct Subject<'a> {
@@ -72,19 +72,22 @@ pub(crate) struct Subject<'a> {
 
 impl<'a> Subject<'a> {
     /// A subject by its burst.
-    pub(crate) fn new(name: &str, set: &str, burst: Burst<'a>) -> Self {
-        Self { name: name.into(), set: set.into(), burst }
+    pub(crate) fn new(
+        name: &str,
+        set: &str,
+        burst: impl FnMut(usize) -> Result<Vec<Time>, String> + 'a,
+    ) -> Self {
+        Self { name: name.into(), set: set.into(), burst: Box::new(burst) }
     }
 
     /// A subject whose piece of work is one call of `work`, timed `batch` calls at a time.
     pub(crate) fn work(name: &str, batch: u32, mut work: impl FnMut() + 'a) -> Self {
-        let one = move || {
+        let mut one = move |_| {
             let watch = Stopwatch::start();
             (0..batch).for_each(|_| work());
             watch.stop(batch)
         };
-        let mut one = one;
-        Self::new(name, "", Box::new(move |count| Ok((0..count).map(|_| one()).collect())))
+        Self::new(name, "", move |count| Ok((0..count).map(&mut one).collect()))
     }
 }
 
