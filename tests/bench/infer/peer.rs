@@ -109,7 +109,9 @@ pub(crate) fn command(python: &Path) -> Command {
 /// A Python that has the peer's package: the one that is named, or one of our own making.
 pub(crate) fn python() -> Result<PathBuf, String> {
     if let Some(named) = std::env::var_os("NIGHTJAR_PYTHON") {
-        return Ok(named.into());
+        let named = PathBuf::from(named);
+        let lacks = || format!("{} has no {PACKAGE}", named.display());
+        return if has_package(&named) { Ok(named) } else { Err(lacks()) };
     }
     let folder = scratch("infer.venv");
     let python = folder.join("bin/python");
