@@ -1,0 +1,1 @@
+"""Cases of the operators that move, gather or sum over places."""
