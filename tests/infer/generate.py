@@ -11,6 +11,7 @@ from pathlib import Path
 import golden
 import pointwise  # noqa: F401, its cases register themselves
 import spatial  # noqa: F401
+import structural  # noqa: F401
 
 FOLDER = Path(__file__).resolve().parent.parent / "vectors" / "infer"
 
