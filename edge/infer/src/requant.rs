@@ -1,7 +1,7 @@
 //! From a kernel's 32-bit sums back to 8 bits, with XNNPACK's rounding.
 
 use crate::error::Error;
-use crate::tensor::Quant;
+use crate::tensor::{Element, Quant};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -21,23 +21,29 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The stored values it leaves, from the lowest to the highest.
-    pub(crate) fn range(self, output: Quant) -> [u8; 2] {
-        match self {
+    /// The stored values it leaves, from the lowest to the highest, as XNNPACK rounds them.
+    pub(crate) fn range(self, output: Element) -> Result<[u8; 2], Error> {
+        let low = output.nearest(0.0)?;
+        Ok(match self {
             Self::None => [0, u8::MAX],
-            Self::Relu => [output.stored(0.0), u8::MAX],
-            Self::Relu6 => [output.stored(0.0), output.stored(6.0)],
-        }
+            Self::Relu => [low, u8::MAX],
+            Self::Relu6 => [low, output.nearest(6.0)?],
+        })
     }
 }
 
-impl Quant {
-    /// The stored value nearest to a real one, half to even, clamped to 0..=255.
-    pub fn stored(&self, real: f32) -> u8 {
-        let value = libm::rintf(real / self.scale) + f32::from(self.zero_point);
+impl Element {
+    /// The stored value nearest to a real one, half to even.
+    ///
+    /// Rounded after the zero point is added, and that added in TFLite's terms: both decide
+    /// ties.
+    fn nearest(self, real: f32) -> Result<u8, Error> {
+        let Quant { scale, zero_point } = self.quant()?;
+        let excess = f32::from(self.excess());
+        let value = libm::rintf(real / scale + (f32::from(zero_point) - excess));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-        let stored = value.clamp(0.0, 255.0) as u8;
-        stored
+        let stored = (value + excess).clamp(0.0, 255.0) as u8;
+        Ok(stored)
     }
 }
 
@@ -60,9 +66,11 @@ impl Requant {
         input: Quant,
         weight_scales: &[f32],
         padded: usize,
-        output: Quant,
+        output: Element,
         activation: Activation,
     ) -> Result<Self, Error> {
+        let [low, high] = activation.range(output)?;
+        let output = output.quant()?;
         // In this order: it is XNNPACK's, and f32 products do not associate.
         let multiplier = |weight: &f32| input.scale * *weight / output.scale;
         let mut multipliers: Vec<f32> = weight_scales.iter().map(multiplier).collect();
@@ -73,7 +81,6 @@ impl Requant {
             return Err(Error::Scale);
         }
         multipliers.resize(padded.max(multipliers.len()), 0.0);
-        let [low, high] = activation.range(output);
         let zero_point = i32::from(output.zero_point);
         let above = |stored: u8| (i32::from(stored) - zero_point) as f32;
         let (low, high) = (above(low), above(high));
@@ -148,10 +155,22 @@ mod tests {
 
     #[test]
     fn activations_cut_at_their_stored_values() {
-        let quant = Quant { scale: 0.05, zero_point: 100 };
-        assert_eq!(Activation::None.range(quant), [0, 255]);
-        assert_eq!(Activation::Relu.range(quant), [100, 255]);
-        assert_eq!(Activation::Relu6.range(quant), [100, 220]);
+        let element = Element::U8(Quant { scale: 0.05, zero_point: 100 });
+        assert_eq!(Activation::None.range(element), Ok([0, 255]));
+        assert_eq!(Activation::Relu.range(element), Ok([100, 255]));
+        assert_eq!(Activation::Relu6.range(element), Ok([100, 220]));
+    }
+
+    #[test]
+    fn the_zero_point_is_added_before_rounding() {
+        let scale = 6.0 / 119.5;
+        for (zero_point, expect) in [(3, 122), (4, 124), (50, 170), (51, 170)] {
+            for element in [Element::U8, Element::I8] {
+                let element = element(Quant { scale, zero_point });
+                assert_eq!(Activation::Relu6.range(element), Ok([zero_point, expect]));
+            }
+        }
+        assert_eq!(Activation::Relu.range(Element::F32), Err(Error::Element));
     }
 
     #[test]
@@ -159,7 +178,7 @@ mod tests {
         let good = Quant { scale: 0.5, zero_point: 0 };
         for bad in [0.0, -1.0, f32::NAN, f32::INFINITY, 1e-45] {
             let quant = Quant { scale: bad, zero_point: 0 };
-            let refused = Requant::new(quant, &[bad], 1, good, Activation::None);
+            let refused = Requant::new(quant, &[bad], 1, Element::U8(good), Activation::None);
             assert_eq!(refused.err(), Some(Error::Scale), "{bad}");
         }
     }

@@ -161,7 +161,7 @@ impl Case {
         let multiplier = self.quant().scale * self.scales[channel] / self.output.scale;
         let zero_point = f32::from(self.output.zero_point);
         let value = libm::rintf(sum as f32 * multiplier) + zero_point;
-        let real = |real: f32| libm::rintf(real / self.output.scale) + zero_point;
+        let real = |real: f32| libm::rintf(real / self.output.scale + zero_point);
         let value = match self.activation {
             Activation::None => value,
             Activation::Relu => value.max(real(0.0)),
