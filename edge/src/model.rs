@@ -20,7 +20,7 @@ use edge_core::decode::{Anchor, Candidates, Decoder, Detection, HeadBytes};
 use edge_core::event::LABEL_BYTES;
 use edge_core::labels;
 use edge_core::nms::{self, Detections, Rules};
-use edge_infer::{Plan, Shape};
+use edge_infer::{Alone, Plan};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -118,7 +118,6 @@ impl Model {
         Detector {
             model: self.clone(),
             arena: vec![0; self.plan.arena_bytes()].into(),
-            patch: vec![0; self.plan.patch_len()].into(),
             candidates: Box::default(),
             detections: Detections::new(),
         }
@@ -130,7 +129,6 @@ impl Model {
 pub struct Detector {
     model: Arc<Model>,
     arena: Box<[u8]>,
-    patch: Box<[i16]>,
     candidates: Box<Candidates>,
     detections: Detections,
 }
@@ -139,7 +137,8 @@ impl Detector {
     /// The input, `[1, height, width, 3] u8 NHWC` RGB, and its width and height: to be filled
     /// before each [`Detector::detect`], which leaves other bytes in it.
     pub fn input(&mut self) -> (&mut [u8], u32, u32) {
-        let Shape { rows, columns, .. } = self.model.plan.input_form().shape;
+        let shape = self.model.plan.input_form().shape;
+        let [rows, columns, _] = shape.as_picture().unwrap_or_default();
         let side = |side| u32::try_from(side).unwrap_or(u32::MAX);
         (self.model.plan.input(&mut self.arena), side(columns), side(rows))
     }
@@ -147,7 +146,7 @@ impl Detector {
     /// What the picture in the input shows, strongest first.
     pub fn detect(&mut self) -> &[Detection] {
         let model = &self.model;
-        model.plan.run(&mut self.arena, &mut self.patch);
+        model.plan.run(&mut self.arena, &Alone);
         let heads = (0..self.heads() / 2).map(|head| HeadBytes {
             boxes: model.plan.output(2 * head, &self.arena),
             classes: model.plan.output(2 * head + 1, &self.arena),

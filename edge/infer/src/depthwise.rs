@@ -1,12 +1,21 @@
-//! `DEPTHWISE_CONV_2D` with one output for each input channel.
+//! `DEPTHWISE_CONV_2D`: every channel has kernels of its own.
+//!
+//! Where the whole kernel lies inside the picture, a run of output pixels is computed straight
+//! from it; at the borders, and with more than one output a channel, what lies under the kernel
+//! is laid out first.
 
 use crate::error::Error;
-use crate::plan::Shape;
-use crate::requant::{Activation, Quant, Requant};
+use crate::fork::{Fork, Job, split};
+use crate::matmul::{Weights, fold};
+use crate::requant::{Activation, Requant};
+use crate::simd::{Isa, Set};
+use crate::tensor::{Quant, Shape, Tensor};
 use crate::window::{Axis, Window};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ops::Range;
 
-/// Channels summed together.
+/// Channels that the scalar kernel sums together.
 const CHANNELS: usize = 8;
 
 /// A depthwise convolution as the file describes it.
@@ -14,118 +23,258 @@ const CHANNELS: usize = 8;
 pub struct Depthwise<'a> {
     /// Kernel, stride and padding.
     pub window: Window,
-    /// `[kernel rows, kernel columns, channels]`, zero point taken off: -255..=255.
-    pub weights: &'a [i16],
-    /// `[channels]`, in steps of `input scale * weight scale`.
+    /// `[kernel rows, kernel columns, channels out]`; output `n` sees input `n / multiplier`.
+    pub weights: Weights<'a>,
+    /// `[channels out]`, in steps of `input scale * weight scale`.
     pub bias: &'a [i32],
-    /// `[channels]` scales of the weights; all the same for a per-tensor file.
-    pub weight_scales: &'a [f32],
-    /// What the output's bytes mean.
-    pub output: Quant,
     /// What is applied to the result.
     pub activation: Activation,
 }
 
-/// A depthwise convolution, checked.
+/// A run of output pixels in a row, and where their taps lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taps<'a> {
+    pub(crate) bytes: &'a [u8],
+    /// Where each tap of the first pixel begins in `bytes`: one for each tap, in the order of
+    /// the weights.
+    pub(crate) starts: &'a [usize],
+    /// Bytes from one output pixel's taps to the next one's.
+    pub(crate) advance: usize,
+    /// Output pixels.
+    pub(crate) count: usize,
+}
+
+/// The kernels of all channels, packed for one instruction set.
+#[derive(Debug, Clone)]
+pub(crate) struct Packed {
+    pub(crate) isa: Isa,
+    /// Output channels.
+    pub(crate) channels: usize,
+    /// Taps of a kernel.
+    pub(crate) taps: usize,
+    /// Zero point taken off: -255..=255. Scalar: `[taps, channels]`.
+    pub(crate) weights: Box<[i16]>,
+    /// With the input's zero point folded in.
+    pub(crate) bias: Box<[i32]>,
+    pub(crate) requant: Requant,
+}
+
+impl Packed {
+    fn new(
+        isa: Isa,
+        channels: usize,
+        step: &Depthwise<'_>,
+        [input, output]: [Quant; 2],
+    ) -> Result<Self, Error> {
+        let Depthwise { weights, bias, activation, .. } = step;
+        let taps = weights.stored.len() / channels;
+        let column = |channel: usize| -> Vec<i8> {
+            weights.stored.iter().skip(channel).step_by(channels).copied().collect()
+        };
+        let bias = (0..channels)
+            .zip(*bias)
+            .map(|(at, bias)| fold(&column(at), weights.zero_point, *bias, input.zero_point))
+            .collect::<Result<_, _>>()?;
+        let real = |stored: &i8| i16::from(*stored) - i16::from(weights.zero_point);
+        let requant = Requant::new(input, weights.scales, channels, output, *activation)?;
+        let weights = weights.stored.iter().map(real).collect();
+        Ok(Self { isa, channels, taps, weights, bias, requant })
+    }
+
+    /// Computes `out`, `[count, channels]`.
+    fn run(&self, taps: Taps<'_>, out: &mut [u8]) {
+        match self.isa.0 {
+            Set::Scalar => self.run_scalar(taps, out),
+        }
+    }
+
+    fn run_scalar(&self, taps: Taps<'_>, out: &mut [u8]) {
+        for (pixel, out) in (0..taps.count).zip(out.chunks_exact_mut(self.channels)) {
+            let bytes = &taps.bytes[pixel * taps.advance..];
+            let (blocks, rest) = out.as_chunks_mut::<CHANNELS>();
+            let first_rest = blocks.len() * CHANNELS;
+            for (first, out) in (0..).step_by(CHANNELS).zip(blocks) {
+                self.store::<CHANNELS>(bytes, taps.starts, first, out);
+            }
+            for (channel, out) in (first_rest..).zip(rest.as_chunks_mut::<1>().0) {
+                self.store::<1>(bytes, taps.starts, channel, out);
+            }
+        }
+    }
+
+    /// Lengths that the compiler knows keep the sums in registers.
+    #[inline]
+    fn store<const N: usize>(
+        &self,
+        bytes: &[u8],
+        starts: &[usize],
+        first: usize,
+        out: &mut [u8; N],
+    ) {
+        let mut sums = [0; N];
+        sums.copy_from_slice(&self.bias[first..first + N]);
+        for (start, weights) in starts.iter().zip(self.weights.chunks_exact(self.channels)) {
+            let input: &[u8] = &bytes[start + first..][..N];
+            let weights = &weights[first..first + N];
+            for at in 0..N {
+                sums[at] += i32::from(input[at]) * i32::from(weights[at]);
+            }
+        }
+        self.requant.store(first, &sums, out);
+    }
+}
+
+/// A depthwise convolution, packed.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
     rows: Axis,
     columns: Axis,
-    channels: usize,
-    weights: Box<[i16]>,
-    bias: Box<[i32]>,
-    zero_point: u8,
-    requant: Requant,
+    channels_in: usize,
+    packed: Packed,
+    padding: u8,
+    ways: usize,
+    /// Where the taps of a pixel inside begin, from the first tap on.
+    inside: Box<[usize]>,
+    /// The same in a layout of one pixel's taps.
+    laid_out: Box<[usize]>,
 }
 
 impl Step {
-    pub(crate) fn new(input: Shape, quant: Quant, step: &Depthwise<'_>) -> Result<Self, Error> {
-        let rows = Axis::new(&step.window, 0, input.rows)?;
-        let columns = Axis::new(&step.window, 1, input.columns)?;
-        let channels = input.channels;
-        let fits = step.weights.len() == rows.kernel * columns.kernel * channels
-            && step.bias.len() == channels
-            && step.weight_scales.len() == channels;
+    pub(crate) fn new(
+        isa: Isa,
+        ways: usize,
+        input: Tensor,
+        step: &Depthwise<'_>,
+        output: Tensor,
+    ) -> Result<Self, Error> {
+        let [rows, columns, channels_in] = input.shape.as_picture()?;
+        let rows = Axis::new(&step.window, 0, rows)?;
+        let columns = Axis::new(&step.window, 1, columns)?;
+        let (taps, channels) = (rows.kernel * columns.kernel, step.bias.len());
+        let fits = channels > 0
+            && channels.is_multiple_of(channels_in)
+            && taps.checked_mul(channels) == Some(step.weights.stored.len())
+            && step.weights.scales.len() == channels;
         if !fits {
             return Err(Error::Lengths);
         }
-        for (channel, bias) in step.bias.iter().enumerate() {
-            let taps = step.weights.iter().skip(channel).step_by(channels);
-            let reach: u64 = taps.map(|w| u64::from(w.unsigned_abs()) * 255).sum();
-            if u64::from(bias.unsigned_abs()) + reach > i32::MAX as u64 {
-                return Err(Error::Overflow);
-            }
+        let shape = Shape::picture(rows.output, columns.output, channels)?;
+        if shape != output.shape {
+            return Err(Error::Shape(shape));
         }
-        let requant = Requant::new(quant, step.weight_scales, step.output, step.activation)?;
-        let (weights, bias) = (step.weights.into(), step.bias.into());
-        Ok(Self { rows, columns, channels, weights, bias, zero_point: quant.zero_point, requant })
-    }
-
-    pub(crate) fn output(&self) -> Shape {
-        let Self { rows, columns, channels, .. } = self;
-        Shape { rows: rows.output, columns: columns.output, channels: *channels }
+        if !input.element.is_like(output.element) {
+            return Err(Error::Element);
+        }
+        let quants = [input.quant()?, output.quant()?];
+        let packed = Packed::new(isa, channels, step, quants)?;
+        let start = |tap: usize| {
+            let [down, across] = [tap / columns.kernel, tap % columns.kernel];
+            let pixels = down * rows.dilation * columns.input + across * columns.dilation;
+            pixels * channels_in
+        };
+        Ok(Self {
+            rows,
+            columns,
+            channels_in,
+            packed,
+            padding: quants[0].zero_point,
+            ways,
+            inside: (0..taps).map(start).collect(),
+            laid_out: (0..taps).map(|tap| tap * channels).collect(),
+        })
     }
 
     /// Multiplications in one run.
     pub(crate) fn work(&self) -> u64 {
-        let output = self.rows.output * self.columns.output;
-        output as u64 * self.weights.len() as u64
+        let places = (self.rows.output * self.columns.output) as u64;
+        places * (self.packed.taps * self.packed.channels) as u64
     }
 
-    pub(crate) fn run(&self, input: &[u8], output: &mut [u8]) {
-        let mut pixels = output.chunks_exact_mut(self.channels);
-        for row in 0..self.rows.output {
-            for (column, out) in pixels.by_ref().take(self.columns.output).enumerate() {
-                self.pixel(input, row, column, out);
+    /// Memory that [`Step::run`] wants to work in.
+    pub(crate) fn scratch_bytes(&self) -> usize {
+        self.packed.taps * self.packed.channels * self.ways
+    }
+
+    pub(crate) fn run<F: Fork>(
+        &self,
+        input: &[u8],
+        output: &mut [u8],
+        scratch: &mut [u8],
+        fork: &F,
+    ) {
+        let job = Job { places: 0..self.rows.output, output, scratch };
+        split(fork, self.ways, job, &|job| self.part(input, job));
+    }
+
+    fn part(&self, input: &[u8], job: Job<'_>) {
+        let columns = 0..self.columns.output;
+        let outs = job.output.chunks_exact_mut(self.columns.output * self.packed.channels);
+        let plain = self.packed.channels == self.channels_in;
+        for (row, out) in job.places.zip(outs) {
+            let inside = self.columns.inside();
+            if plain && self.rows.inside().contains(&row) && !inside.is_empty() {
+                let (before, out) = out.split_at_mut(inside.start * self.packed.channels);
+                let (middle, after) = out.split_at_mut(inside.len() * self.packed.channels);
+                self.border(input, row, 0..inside.start, before, job.scratch);
+                self.middle(input, row, inside.clone(), middle);
+                self.border(input, row, inside.end..columns.end, after, job.scratch);
+            } else {
+                self.border(input, row, columns.clone(), out, job.scratch);
             }
         }
     }
 
-    fn pixel(&self, input: &[u8], row: usize, column: usize, out: &mut [u8]) {
-        let (blocks, rest) = out.as_chunks_mut::<CHANNELS>();
-        let first_rest = blocks.len() * CHANNELS;
-        for (block, out) in blocks.iter_mut().enumerate() {
-            let first = block * CHANNELS;
-            let mut sums = [0; CHANNELS];
-            sums.copy_from_slice(&self.bias[first..first + CHANNELS]);
-            self.taps(row, column, first, |at, tap| {
-                // Lengths that the compiler knows keep the sums in registers.
-                let taps = (input[at..].first_chunk(), self.weights[tap..].first_chunk());
-                if let (Some(input), Some(weights)) = taps {
-                    self.add(&mut sums, input, weights);
-                }
-            });
-            self.requant.store(first, &sums, out);
-        }
-        for (channel, out) in (first_rest..).zip(rest) {
-            let mut sum = [self.bias[channel]];
-            self.taps(row, column, channel, |at, tap| {
-                self.add(&mut sum, &[input[at]], &[self.weights[tap]]);
-            });
-            self.requant.store(channel, &sum, core::slice::from_mut(out));
+    fn middle(&self, input: &[u8], row: usize, columns: Range<usize>, out: &mut [u8]) {
+        let (row, column) = (self.rows.source(row, 0), self.columns.source(columns.start, 0));
+        let (Some(row), Some(column)) = (row, column) else { return };
+        let bytes = &input[(row * self.columns.input + column) * self.channels_in..];
+        let advance = self.columns.stride * self.channels_in;
+        let taps = Taps { bytes, starts: &self.inside, advance, count: columns.len() };
+        self.packed.run(taps, out);
+    }
+
+    fn border(
+        &self,
+        input: &[u8],
+        row: usize,
+        columns: Range<usize>,
+        out: &mut [u8],
+        scratch: &mut [u8],
+    ) {
+        for (column, out) in columns.zip(out.chunks_exact_mut(self.packed.channels)) {
+            self.lay_out(input, row, column, scratch);
+            let taps = Taps { bytes: scratch, starts: &self.laid_out, advance: 0, count: 1 };
+            self.packed.run(taps, out);
         }
     }
 
-    /// Where channel `first` lies in the input and in the weights, for each tap of an output
-    /// that is not beyond the border.
-    #[inline]
-    fn taps(&self, row: usize, column: usize, first: usize, mut each: impl FnMut(usize, usize)) {
+    /// Copies what lies under the kernel for one output pixel: `[taps, channels out]`.
+    fn lay_out(&self, input: &[u8], row: usize, column: usize, scratch: &mut [u8]) {
+        let mut taps = scratch.chunks_exact_mut(self.packed.channels);
         for down in 0..self.rows.kernel {
-            let Some(row) = self.rows.source(row, down) else { continue };
+            let row = self.rows.source(row, down);
             for across in 0..self.columns.kernel {
-                let Some(column) = self.columns.source(column, across) else { continue };
-                let at = (row * self.columns.input + column) * self.channels + first;
-                let tap = (down * self.columns.kernel + across) * self.channels + first;
-                each(at, tap);
+                let Some(tap) = taps.next() else { return };
+                match (row, self.columns.source(column, across)) {
+                    (Some(row), Some(column)) => {
+                        let start = (row * self.columns.input + column) * self.channels_in;
+                        spread(&input[start..start + self.channels_in], tap);
+                    }
+                    _ => tap.fill(self.padding),
+                }
             }
         }
     }
+}
 
-    #[inline]
-    fn add<const N: usize>(&self, sums: &mut [i32; N], input: &[u8; N], weights: &[i16; N]) {
-        let zero_point = i16::from(self.zero_point);
-        for at in 0..N {
-            sums[at] += i32::from(i16::from(input[at]) - zero_point) * i32::from(weights[at]);
+/// Copies each value as often as it has outputs.
+fn spread(values: &[u8], tap: &mut [u8]) {
+    if values.len() == tap.len() {
+        tap.copy_from_slice(values);
+    } else {
+        let multiplier = tap.len() / values.len();
+        for (value, copies) in values.iter().zip(tap.chunks_exact_mut(multiplier)) {
+            copies.fill(*value);
         }
     }
 }

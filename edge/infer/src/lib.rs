@@ -1,24 +1,24 @@
 //! A quantized TFLite graph as a flat plan, run in an arena that the caller lends.
 //!
 //! ```text
-//! file --(the shell lowers it)--> Builder --finish()--> Plan
-//!                                                         | run(&mut bytes, &mut patch)
-//!        input [1, H, W, C] u8 NHWC --> step, step, ... --> outputs [1, H, W, C] u8 NHWC
+//! file --(the shell lowers it)--> Builder::add(Op, ..)... --finish()--> Plan
+//!                                                                        | run(&mut arena, &fork)
+//!                                 input --> kernel, kernel, ... --> outputs
 //! ```
 //!
 //! Loading allocates (weights are packed once); [`Plan::run`] does not. A plan is immutable
 //! and shared; what a run writes lies in the caller's arena, one per camera.
 //!
-//! Numbers follow TFLite's quantization, `real = scale * (stored - zero_point)`, with
-//! XNNPACK's rounding: the `i32` sum times the `f32` multiplier
-//! `input_scale * weight_scale / output_scale`, clamped, rounded half to even. The kernels
-//! here are plain Rust and are the definition: faster ones must equal them bit for bit.
+//! Numbers follow TFLite's quantization, `real = scale * (stored - zero_point)`. Where XNNPACK
+//! has an operator its rounding is ours (for convolutions: the `i32` sum times the `f32`
+//! multiplier `input_scale * weight_scale / output_scale`, clamped, rounded half to even);
+//! where it has not, TFLite's built-in kernel's is. Kernels in plain Rust are the definition;
+//! those in `simd/` must equal them bit for bit.
 //!
-//! Activations are `u8` with one scale a tensor; weights come as `i16` with their zero point
-//! taken off and one scale an output channel. A file with `int8` activations fits by adding
-//! 128 to each value and zero point. Absent: floats, dilation, depth multipliers.
+//! Quantized values are `u8` in memory. `INT8` tensors are stored plus 128, zero points too:
+//! one kernel serves both, and hears where the difference matters.
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 #[cfg(test)]
@@ -28,15 +28,27 @@ mod arena;
 mod conv;
 mod depthwise;
 mod error;
+mod fork;
+mod kernel;
+mod matmul;
+mod op;
 mod plan;
 mod requant;
+mod simd;
+mod tensor;
 #[cfg(test)]
 mod twin;
 mod window;
 
-pub use conv::Conv;
+pub use conv::{Conv, FullyConnected};
 pub use depthwise::Depthwise;
 pub use error::Error;
-pub use plan::{ARENA_MAX, Builder, Plan, Shape, Tensor, TensorId, WORK_MAX};
-pub use requant::{Activation, Quant};
+pub use fork::{Alone, Fork};
+pub use kernel::Target;
+pub use matmul::Weights;
+pub use op::{Arithmetic, Corners, Op, Pointwise, Resize};
+pub use plan::{Builder, Plan, TensorId, WORK_MAX};
+pub use requant::Activation;
+pub use simd::Isa;
+pub use tensor::{ARENA_MAX, Element, Quant, RANK_MAX, Shape, Tensor};
 pub use window::{Padding, Window};

@@ -1,191 +1,223 @@
 //! The plan: steps in order, and where each one's tensors lie in the arena.
 
-use crate::arena::{self, Wish};
+use crate::arena::{self, Cut, Wish};
 use crate::error::Error;
-use crate::requant::Quant;
-use crate::window::SIDE_MAX;
-use crate::{conv, depthwise};
+use crate::fork::Fork;
+use crate::kernel::{Inputs, Kernel, Place, Target};
+use crate::op::Op;
+use crate::tensor::{ARENA_MAX, Element, Shape, Tensor};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// Most memory that the tensors of one plan may want, bytes; more is refused.
-pub const ARENA_MAX: usize = 64 << 20;
 /// Most multiplications of one run; more is refused.
 pub const WORK_MAX: u64 = 20_000_000_000;
-
-/// Sides of a tensor `[1, rows, columns, channels]`, NHWC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
-    /// Height.
-    pub rows: usize,
-    /// Width.
-    pub columns: usize,
-    /// Values at one place.
-    pub channels: usize,
-}
-
-impl Shape {
-    /// Values in all, one byte each.
-    pub const fn bytes(&self) -> usize {
-        self.rows.saturating_mul(self.columns).saturating_mul(self.channels)
-    }
-}
-
-/// A tensor's form.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Tensor {
-    /// Its sides.
-    pub shape: Shape,
-    /// What its bytes mean.
-    pub quant: Quant,
-}
+/// Work below which a step is not cut into parts: waking a thread costs more.
+const WORK_MIN: u64 = 200_000;
 
 /// A tensor of the [`Builder`] that gave this out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TensorId(usize);
 
+/// A tensor, and the memory it looks at.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    tensor: Tensor,
+    memory: usize,
+}
+
+/// What tensors look at.
 #[derive(Debug, Clone)]
-enum Kernel {
-    Conv(conv::Step),
-    Depthwise(depthwise::Step),
+enum Memory {
+    /// Written by a step, or the input.
+    Written { bytes: usize },
+    /// A range of the constants.
+    Constant(Range<usize>),
+}
+
+#[derive(Debug)]
+struct Draft {
+    kernel: Kernel,
+    inputs: Vec<TensorId>,
+    output: TensorId,
 }
 
 /// Collects steps in the order in which they run.
 #[derive(Debug)]
 pub struct Builder {
-    tensors: Vec<Tensor>,
-    /// Each step, what it reads, and what it writes.
-    steps: Vec<(Kernel, TensorId, TensorId)>,
+    target: Target,
+    looks: Vec<Look>,
+    memories: Vec<Memory>,
+    constants: Vec<u8>,
+    steps: Vec<Draft>,
     work: u64,
 }
 
 impl Builder {
     /// A graph without steps, and its input.
-    pub fn new(input: Tensor) -> Result<(Self, TensorId), Error> {
-        let mut builder = Self { tensors: Vec::new(), steps: Vec::new(), work: 0 };
-        let id = builder.tensor(input)?;
+    pub fn new(target: Target, input: Tensor) -> Result<(Self, TensorId), Error> {
+        let (looks, memories, constants) = (Vec::new(), Vec::new(), Vec::new());
+        let mut builder = Self { target, looks, memories, constants, steps: Vec::new(), work: 0 };
+        let id = builder.written(input)?;
         Ok((builder, id))
     }
 
     /// The form of a tensor.
     pub fn form(&self, id: TensorId) -> Tensor {
-        self.tensors[id.0]
+        self.looks[id.0].tensor
     }
 
-    /// Adds a convolution; its result.
-    pub fn conv(&mut self, input: TensorId, conv: &conv::Conv<'_>) -> Result<TensorId, Error> {
-        let Tensor { shape, quant } = self.form(input);
-        let step = conv::Step::new(shape, quant, conv)?;
-        let output = Tensor { shape: step.output(), quant: conv.output };
-        let work = step.work();
-        self.step(Kernel::Conv(step), input, output, work)
+    /// A tensor that is there before the first run: `bytes` in the tensor's own elements.
+    pub fn constant(&mut self, tensor: Tensor, bytes: &[u8]) -> Result<TensorId, Error> {
+        check(tensor)?;
+        if bytes.len() != tensor.bytes() {
+            return Err(Error::Lengths);
+        }
+        let start = self.constants.len();
+        if start + bytes.len() > ARENA_MAX {
+            return Err(Error::TooLarge);
+        }
+        self.constants.extend_from_slice(bytes);
+        Ok(self.look(tensor, Memory::Constant(start..start + bytes.len())))
     }
 
-    /// Adds a depthwise convolution; its result.
-    pub fn depthwise(
+    /// The same values in another shape.
+    pub fn view(&mut self, id: TensorId, shape: Shape) -> Result<TensorId, Error> {
+        let Look { tensor, memory } = self.looks[id.0];
+        if shape.count() != tensor.shape.count() {
+            return Err(Error::Shape(tensor.shape));
+        }
+        self.looks.push(Look { tensor: Tensor { shape, ..tensor }, memory });
+        Ok(TensorId(self.looks.len() - 1))
+    }
+
+    /// Adds a step that reads `inputs` and writes a tensor of the form `output`; that tensor.
+    pub fn add(
         &mut self,
-        input: TensorId,
-        depthwise: &depthwise::Depthwise<'_>,
+        op: &Op<'_>,
+        inputs: &[TensorId],
+        output: Tensor,
     ) -> Result<TensorId, Error> {
-        let Tensor { shape, quant } = self.form(input);
-        let step = depthwise::Step::new(shape, quant, depthwise)?;
-        let output = Tensor { shape: step.output(), quant: depthwise.output };
-        let work = step.work();
-        self.step(Kernel::Depthwise(step), input, output, work)
+        check(output)?;
+        let forms: Vec<Tensor> = inputs.iter().map(|id| self.form(*id)).collect();
+        let mut kernel = Kernel::new(self.target, op, &forms, output)?;
+        if self.target.ways > 1 && kernel.work() < WORK_MIN {
+            kernel = Kernel::new(Target { ways: 1, ..self.target }, op, &forms, output)?;
+        }
+        self.work = self.work.saturating_add(kernel.work());
+        if self.work > WORK_MAX {
+            return Err(Error::TooLarge);
+        }
+        let output = self.written(output)?;
+        self.steps.push(Draft { kernel, inputs: inputs.into(), output });
+        Ok(output)
     }
 
     /// The plan whose outputs are `outputs`, in that order.
     pub fn finish(self, outputs: &[TensorId]) -> Result<Plan, Error> {
-        let steps = self.steps.len();
-        // A tensor is alive from the step that writes it to the last that reads it; the input
-        // is there before step 0, the outputs stay when all are done.
-        let mut wishes: Vec<Wish> = self
-            .tensors
-            .iter()
-            .map(|tensor| Wish { bytes: tensor.shape.bytes(), alive: [0, 0] })
-            .collect();
-        for (at, (_, input, output)) in self.steps.iter().enumerate() {
-            wishes[output.0].alive = [at, at];
-            wishes[input.0].alive[1] = at;
-        }
-        for output in outputs {
-            wishes[output.0].alive[1] = steps;
-        }
+        let Self { target, looks, memories, constants, steps, .. } = self;
+        let wishes = wishes(&looks, &memories, &steps, outputs);
         let (places, arena_bytes) = arena::place(&wishes);
         if arena_bytes > ARENA_MAX {
             return Err(Error::TooLarge);
         }
-        let place = |id: TensorId| places[id.0].clone();
-        let patch_len = |kernel: &Kernel| match kernel {
-            Kernel::Conv(step) => step.patch_len(),
-            Kernel::Depthwise(_) => 0,
+        let place = |id: &TensorId| {
+            let memory = looks[id.0].memory;
+            match &memories[memory] {
+                Memory::Written { .. } => Place::Arena(places[memory].clone()),
+                Memory::Constant(range) => Place::Constant(range.clone()),
+            }
+        };
+        let output = |id: &TensorId| match place(id) {
+            Place::Arena(range) => Ok((looks[id.0].tensor, range)),
+            Place::Constant(_) => Err(Error::Constant),
+        };
+        let step = |(at, Draft { kernel, inputs, output }): (usize, Draft)| Step {
+            kernel,
+            inputs: inputs.iter().map(place).collect(),
+            output: places[looks[output.0].memory].clone(),
+            scratch: places[memories.len() + at].clone(),
         };
         Ok(Plan {
-            patch_len: self.steps.iter().map(|(kernel, ..)| patch_len(kernel)).max().unwrap_or(0),
-            input: (self.tensors[0], places[0].clone()),
-            outputs: outputs.iter().map(|id| (self.tensors[id.0], place(*id))).collect(),
-            steps: self
-                .steps
-                .into_iter()
-                .map(|(kernel, input, output)| {
-                    let (input, output) = (place(input), place(output));
-                    Step { kernel, input, output }
-                })
-                .collect(),
+            target,
+            input: (looks[0].tensor, places[0].clone()),
+            outputs: outputs.iter().map(output).collect::<Result<_, _>>()?,
+            steps: steps.into_iter().enumerate().map(step).collect(),
+            constants: constants.into(),
             arena_bytes,
         })
     }
 
-    fn step(
-        &mut self,
-        kernel: Kernel,
-        input: TensorId,
-        output: Tensor,
-        work: u64,
-    ) -> Result<TensorId, Error> {
-        self.work = self.work.saturating_add(work);
-        if self.work > WORK_MAX {
-            return Err(Error::TooLarge);
-        }
-        let output = self.tensor(output)?;
-        self.steps.push((kernel, input, output));
-        Ok(output)
+    fn written(&mut self, tensor: Tensor) -> Result<TensorId, Error> {
+        check(tensor)?;
+        Ok(self.look(tensor, Memory::Written { bytes: tensor.bytes() }))
     }
 
-    fn tensor(&mut self, tensor: Tensor) -> Result<TensorId, Error> {
-        let Shape { rows, columns, channels } = tensor.shape;
-        if !tensor.quant.is_sound() {
-            return Err(Error::Scale);
-        }
-        if [rows, columns, channels].contains(&0) {
-            return Err(Error::Window);
-        }
-        let long = [rows, columns, channels].into_iter().any(|side| side > SIDE_MAX);
-        if long || tensor.shape.bytes() > ARENA_MAX {
-            return Err(Error::TooLarge);
-        }
-        self.tensors.push(tensor);
-        Ok(TensorId(self.tensors.len() - 1))
+    fn look(&mut self, tensor: Tensor, memory: Memory) -> TensorId {
+        self.memories.push(memory);
+        self.looks.push(Look { tensor, memory: self.memories.len() - 1 });
+        TensorId(self.looks.len() - 1)
     }
 }
 
-/// A kernel, and where in the arena it reads and writes.
+fn check(tensor: Tensor) -> Result<(), Error> {
+    let sound = match tensor.element {
+        Element::U8(quant) | Element::I8(quant) => quant.is_sound(),
+        Element::I32 | Element::F32 => true,
+    };
+    match (sound, tensor.bytes() <= ARENA_MAX) {
+        (true, true) => Ok(()),
+        (false, _) => Err(Error::Scale),
+        (_, false) => Err(Error::TooLarge),
+    }
+}
+
+/// What is wanted of the arena: for each memory, then for each step's scratch.
+///
+/// A memory is alive from the step that writes it to the last that reads it; the input is
+/// there before step 0, the outputs stay when all are done.
+fn wishes(looks: &[Look], memories: &[Memory], steps: &[Draft], outputs: &[TensorId]) -> Vec<Wish> {
+    let wish = |memory: &Memory| match memory {
+        Memory::Written { bytes } => Wish { bytes: *bytes, alive: [0, 0] },
+        Memory::Constant(_) => Wish { bytes: 0, alive: [0, 0] },
+    };
+    let mut wishes: Vec<Wish> = memories.iter().map(wish).collect();
+    for (at, Draft { inputs, output, .. }) in steps.iter().enumerate() {
+        wishes[looks[output.0].memory].alive = [at, at];
+        for input in inputs {
+            wishes[looks[input.0].memory].alive[1] = at;
+        }
+    }
+    for output in outputs {
+        wishes[looks[output.0].memory].alive[1] = steps.len();
+    }
+    wishes.extend(
+        steps
+            .iter()
+            .enumerate()
+            .map(|(at, draft)| Wish { bytes: draft.kernel.scratch_bytes(), alive: [at, at] }),
+    );
+    wishes
+}
+
+/// A kernel, and where it reads, writes and works.
 #[derive(Debug, Clone)]
 struct Step {
     kernel: Kernel,
-    input: Range<usize>,
+    inputs: Box<[Place]>,
     output: Range<usize>,
+    scratch: Range<usize>,
 }
 
 /// A graph that is ready to run; shared by all who run it.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    target: Target,
     steps: Box<[Step]>,
+    constants: Box<[u8]>,
     input: (Tensor, Range<usize>),
     outputs: Box<[(Tensor, Range<usize>)]>,
     arena_bytes: usize,
-    patch_len: usize,
 }
 
 impl Plan {
@@ -194,9 +226,9 @@ impl Plan {
         self.arena_bytes
     }
 
-    /// Length, in `i16` values, of the patch memory that [`Plan::run`] wants.
-    pub fn patch_len(&self) -> usize {
-        self.patch_len
+    /// What it was made for.
+    pub fn target(&self) -> Target {
+        self.target
     }
 
     /// The form of the input.
@@ -228,15 +260,12 @@ impl Plan {
     /// Runs every step; allocates nothing.
     ///
     /// # Panics
-    /// Where `arena` is shorter than [`Plan::arena_bytes`] or `patch` than
-    /// [`Plan::patch_len`].
-    pub fn run(&self, arena: &mut [u8], patch: &mut [i16]) {
-        for Step { kernel, input, output } in &self.steps {
-            let (input, output) = arena::two(arena, input, output);
-            match kernel {
-                Kernel::Conv(step) => step.run(input, output, patch),
-                Kernel::Depthwise(step) => step.run(input, output),
-            }
+    /// Where `arena` is shorter than [`Plan::arena_bytes`].
+    pub fn run<F: Fork>(&self, arena: &mut [u8], fork: &F) {
+        for Step { kernel, inputs, output, scratch } in &self.steps {
+            let Cut { output, scratch, rest } = Cut::new(arena, output, scratch);
+            let inputs = Inputs { places: inputs, constants: &self.constants, rest };
+            kernel.run(&inputs, output, scratch, fork);
         }
     }
 }

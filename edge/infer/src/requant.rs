@@ -1,37 +1,13 @@
 //! From a kernel's 32-bit sums back to 8 bits, with XNNPACK's rounding.
 
 use crate::error::Error;
+use crate::tensor::Quant;
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 /// 1.5 * 2^23: added to a small `f32`, it leaves the integer nearest to it, half to even, in
 /// the low bits of the sum.
 const MAGIC: f32 = 12_582_912.0;
-
-/// What stored bytes mean: `real = scale * (stored - zero_point)`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Quant {
-    /// The step from one stored value to the next.
-    pub scale: f32,
-    /// The stored value that means 0.
-    pub zero_point: u8,
-}
-
-impl Quant {
-    /// The real value of a stored one.
-    pub fn real(&self, stored: u8) -> f32 {
-        self.scale * f32::from(i16::from(stored) - i16::from(self.zero_point))
-    }
-
-    /// The stored value nearest to a real one, half to even, clamped to 0..=255.
-    pub fn stored(&self, real: f32) -> u8 {
-        round(real / self.scale, self.zero_point, [0, u8::MAX])
-    }
-
-    /// Whether the scale is a positive finite number.
-    pub fn is_sound(&self) -> bool {
-        self.scale.is_finite() && self.scale > 0.0
-    }
-}
 
 /// What is applied to a step's result before it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,36 +20,64 @@ pub enum Activation {
     Relu6,
 }
 
+impl Activation {
+    /// The stored values it leaves, from the lowest to the highest.
+    pub(crate) fn range(self, output: Quant) -> [u8; 2] {
+        match self {
+            Self::None => [0, u8::MAX],
+            Self::Relu => [output.stored(0.0), u8::MAX],
+            Self::Relu6 => [output.stored(0.0), output.stored(6.0)],
+        }
+    }
+}
+
+impl Quant {
+    /// The stored value nearest to a real one, half to even, clamped to 0..=255.
+    pub fn stored(&self, real: f32) -> u8 {
+        let value = libm::rintf(real / self.scale) + f32::from(self.zero_point);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+        let stored = value.clamp(0.0, 255.0) as u8;
+        stored
+    }
+}
+
 /// The last stage of a kernel: sums of one output channel each become stored bytes.
+///
+/// `stored = round(clamp(sum * multiplier, low, high)) + zero_point`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Requant {
-    multipliers: Box<[f32]>,
-    zero_point: u8,
-    range: [u8; 2],
+    /// One a channel; as long as the caller asked for, with zeros at the end.
+    pub(crate) multipliers: Box<[f32]>,
+    pub(crate) zero_point: i32,
+    /// The range, zero point taken off.
+    pub(crate) low: f32,
+    pub(crate) high: f32,
 }
 
 impl Requant {
+    /// For the channels of `weight_scales`, with multipliers for `padded` of them.
     pub(crate) fn new(
         input: Quant,
         weight_scales: &[f32],
+        padded: usize,
         output: Quant,
         activation: Activation,
     ) -> Result<Self, Error> {
         // In this order: it is XNNPACK's, and f32 products do not associate.
         let multiplier = |weight: &f32| input.scale * *weight / output.scale;
-        let multipliers: Box<[f32]> = weight_scales.iter().map(multiplier).collect();
+        let mut multipliers: Vec<f32> = weight_scales.iter().map(multiplier).collect();
         let sound = input.is_sound()
             && output.is_sound()
             && multipliers.iter().all(|m| m.is_finite() && *m > 0.0);
         if !sound {
             return Err(Error::Scale);
         }
-        let range = match activation {
-            Activation::None => [0, u8::MAX],
-            Activation::Relu => [output.stored(0.0), u8::MAX],
-            Activation::Relu6 => [output.stored(0.0), output.stored(6.0)],
-        };
-        Ok(Self { multipliers, zero_point: output.zero_point, range })
+        multipliers.resize(padded.max(multipliers.len()), 0.0);
+        let [low, high] = activation.range(output);
+        let zero_point = i32::from(output.zero_point);
+        let above = |stored: u8| (i32::from(stored) - zero_point) as f32;
+        let (low, high) = (above(low), above(high));
+        Ok(Self { multipliers: multipliers.into(), zero_point, low, high })
     }
 
     /// Stores the sums of the channels from `first` on; `sums` and `out` have one length.
@@ -81,33 +85,35 @@ impl Requant {
     pub(crate) fn store(&self, first: usize, sums: &[i32], out: &mut [u8]) {
         let multipliers = &self.multipliers[first..first + sums.len()];
         for ((sum, multiplier), out) in sums.iter().zip(multipliers).zip(out) {
-            *out = round(*sum as f32 * multiplier, self.zero_point, self.range);
+            *out = self.stored(*sum as f32 * multiplier);
         }
     }
-}
 
-/// `value` rounded half to even, plus the zero point, clamped to `range`.
-#[inline]
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
-    reason = "bits of floats of one binade are differences of integers; the range is a u8's"
-)]
-fn round(value: f32, zero_point: u8, [low, high]: [u8; 2]) -> u8 {
-    let zero_point = i32::from(zero_point);
-    let below = (i32::from(low) - zero_point) as f32;
-    let above = (i32::from(high) - zero_point) as f32;
-    // Comparisons, not `clamp`: a NaN cannot get here, and this is two instructions.
-    let value = if value < below { below } else { value };
-    let value = if value > above { above } else { value };
-    let nearest = (value + MAGIC).to_bits() as i32 - MAGIC.to_bits() as i32;
-    (nearest + zero_point) as u8
+    /// `value` clamped, rounded half to even, plus the zero point.
+    #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "bits of floats of one binade are differences of integers; the range is a u8's"
+    )]
+    fn stored(&self, value: f32) -> u8 {
+        // Comparisons, not `clamp`: a NaN cannot get here, and this is two instructions.
+        let value = if value < self.low { self.low } else { value };
+        let value = if value > self.high { self.high } else { value };
+        let nearest = (value + MAGIC).to_bits() as i32 - MAGIC.to_bits() as i32;
+        (nearest + self.zero_point) as u8
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn requant(zero_point: i32, [low, high]: [u8; 2]) -> Requant {
+        let above = |stored: u8| (i32::from(stored) - zero_point) as f32;
+        Requant { multipliers: Box::default(), zero_point, low: above(low), high: above(high) }
+    }
 
     #[test]
     fn halves_go_to_even_and_the_range_holds() {
@@ -124,7 +130,8 @@ mod tests {
             (1e30, 3, [3, 77], 77),
             (-2.0, 3, [3, 77], 3),
         ] {
-            assert_eq!(round(value, zero_point, range), expect, "{value} + {zero_point}");
+            let stored = requant(zero_point, range).stored(value);
+            assert_eq!(stored, expect, "{value} + {zero_point}");
         }
     }
 
@@ -135,19 +142,16 @@ mod tests {
             let expect = (libm::rintf(value) + 131.0).clamp(0.0, 255.0);
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
             let expect = expect as u8;
-            assert_eq!(round(value, 131, [0, 255]), expect, "{value}");
+            assert_eq!(requant(131, [0, 255]).stored(value), expect, "{value}");
         }
     }
 
     #[test]
     fn activations_cut_at_their_stored_values() {
         let quant = Quant { scale: 0.05, zero_point: 100 };
-        let range = |activation| {
-            Requant::new(quant, &[1.0], quant, activation).expect("sound scales").range
-        };
-        assert_eq!(range(Activation::None), [0, 255]);
-        assert_eq!(range(Activation::Relu), [100, 255]);
-        assert_eq!(range(Activation::Relu6), [100, 220]);
+        assert_eq!(Activation::None.range(quant), [0, 255]);
+        assert_eq!(Activation::Relu.range(quant), [100, 255]);
+        assert_eq!(Activation::Relu6.range(quant), [100, 220]);
     }
 
     #[test]
@@ -155,7 +159,7 @@ mod tests {
         let good = Quant { scale: 0.5, zero_point: 0 };
         for bad in [0.0, -1.0, f32::NAN, f32::INFINITY, 1e-45] {
             let quant = Quant { scale: bad, zero_point: 0 };
-            let refused = Requant::new(quant, &[bad], good, Activation::None);
+            let refused = Requant::new(quant, &[bad], 1, good, Activation::None);
             assert_eq!(refused.err(), Some(Error::Scale), "{bad}");
         }
     }

@@ -1,8 +1,10 @@
-//! The kernels against the slowest way to write them, on random shapes and values.
+//! The kernels of every instruction set against the slowest way to write them, on random
+//! shapes and values.
 
 use crate::plan::Random;
 use crate::{
-    Activation, Builder, Conv, Depthwise, Error, Padding, Plan, Quant, Shape, Tensor, Window,
+    Activation, Alone, Builder, Conv, Depthwise, Element, Error, Isa, Op, Padding, Plan, Quant,
+    Shape, Target, Tensor, Weights, Window,
 };
 use std::vec;
 use std::vec::Vec;
@@ -14,7 +16,8 @@ struct Case {
     depthwise: bool,
     channels_out: usize,
     window: Window,
-    weights: Vec<i16>,
+    weights: Vec<i8>,
+    weight_zero: i8,
     bias: Vec<i32>,
     scales: Vec<f32>,
     output: Quant,
@@ -23,59 +26,77 @@ struct Case {
 }
 
 impl Case {
-    fn random(random: &mut Random) -> Self {
+    /// `most` channels, and a few more rows and columns than a kernel.
+    fn random(random: &mut Random, most: usize) -> Self {
         let mut side = |most| 1 + random.below(most);
-        let [rows, columns, channels] = [side(9), side(9), side(40)];
+        let [rows, columns, channels] = [side(9), side(9), side(most)];
         let (kernel, stride) = ([side(3), side(3)], [side(2), side(2)]);
-        let fits = kernel[0] <= rows && kernel[1] <= columns;
-        let channels_out = side(40);
+        let dilation = [side(2), side(2)];
+        let reach = [0, 1].map(|at| (kernel[at] - 1) * dilation[at] + 1);
+        let fits = reach[0] <= rows && reach[1] <= columns;
+        let channels_out = side(most);
         let depthwise = random.below(2) == 0;
-        let channels_out = if depthwise { channels } else { channels_out };
+        let multiplier = if random.below(3) == 0 { 1 + random.below(4) } else { 1 };
+        let channels_out = if depthwise { channels * multiplier } else { channels_out };
         let padding = if fits && random.below(2) == 0 { Padding::Valid } else { Padding::Same };
         let depth = kernel[0] * kernel[1] * if depthwise { 1 } else { channels };
         let quant = |random: &mut Random| Quant {
             scale: 0.001 + random.below(1000) as f32 * 1e-5,
             zero_point: random.byte(),
         };
-        let weight = |random: &mut Random| i16::from(random.byte()) - i16::from(random.byte());
-        let shape = Shape { rows, columns, channels };
-        let bias = |random: &mut Random| i32::from(weight(random)) * 40;
+        let weight = |random: &mut Random| random.byte().cast_signed();
+        let shape = Shape::picture(rows, columns, channels).expect("small");
+        let bias = |random: &mut Random| i32::from(weight(random)) * 80;
         // Wide enough that most results are neither 0 nor 255.
         let spread = (depth as f32).sqrt() * 3.0;
-        let input = Tensor { shape, quant: quant(random) };
+        let quant = quant(random);
         let scale = |random: &mut Random| 0.001 + random.below(100) as f32 * 1e-5;
-        let output = Quant { scale: input.quant.scale * spread, zero_point: random.byte() };
+        let output = Quant { scale: quant.scale * spread, zero_point: random.byte() };
         let activations = [Activation::None, Activation::Relu, Activation::Relu6];
+        let per_channel = random.below(2) == 0;
         Self {
-            input,
+            input: Tensor { shape, element: Element::U8(quant) },
             depthwise,
             channels_out,
-            window: Window { kernel, stride, padding },
+            window: Window { kernel, stride, dilation, padding },
             weights: (0..depth * channels_out).map(|_| weight(random)).collect(),
+            weight_zero: if per_channel { 0 } else { weight(random) },
             bias: (0..channels_out).map(|_| bias(random)).collect(),
             scales: (0..channels_out).map(|_| scale(random)).collect(),
             output,
             activation: activations[random.below(3)],
-            picture: (0..shape.bytes()).map(|_| random.byte()).collect(),
+            picture: (0..shape.count()).map(|_| random.byte()).collect(),
         }
     }
 
-    fn plan(&self) -> Result<Plan, Error> {
-        let (mut builder, input) = Builder::new(self.input)?;
-        let Self { window, output, activation, .. } = *self;
-        let (weights, bias, weight_scales) = (&*self.weights, &*self.bias, &*self.scales);
-        let output = if self.depthwise {
-            let step = Depthwise { window, weights, bias, weight_scales, output, activation };
-            builder.depthwise(input, &step)?
+    fn plan(&self, isa: Isa, ways: usize) -> Result<Plan, Error> {
+        let (mut builder, input) = Builder::new(Target { isa, ways }, self.input)?;
+        let Self { window, activation, .. } = *self;
+        let (stored, scales) = (&*self.weights, &*self.scales);
+        let weights = Weights { stored, zero_point: self.weight_zero, scales };
+        let bias = &*self.bias;
+        let op = if self.depthwise {
+            Op::Depthwise(Depthwise { window, weights, bias, activation })
         } else {
-            builder
-                .conv(input, &Conv { window, weights, bias, weight_scales, output, activation })?
+            Op::Conv(Conv { window, weights, bias, activation })
         };
+        let output = builder.add(&op, &[input], self.output_form())?;
         builder.finish(&[output])
     }
 
+    fn output_form(&self) -> Tensor {
+        let [rows, columns, _] = self.input.shape.as_picture().expect("a picture");
+        let sides = (self.side(0, rows).0, self.side(1, columns).0);
+        let shape = Shape::picture(sides.0, sides.1, self.channels_out).expect("small");
+        Tensor { shape, element: Element::U8(self.output) }
+    }
+
+    fn quant(&self) -> Quant {
+        self.input.quant().expect("quantized")
+    }
+
     fn naive(&self) -> Vec<u8> {
-        let Shape { rows, columns, .. } = self.input.shape;
+        let [rows, columns, _] = self.input.shape.as_picture().expect("a picture");
         let (height, top) = self.side(0, rows);
         let (width, left) = self.side(1, columns);
         let mut stored = Vec::new();
@@ -93,24 +114,26 @@ impl Case {
 
     /// Outputs along an axis, and padding before the first input.
     fn side(&self, axis: usize, input: usize) -> (usize, isize) {
-        let (kernel, stride) = (self.window.kernel[axis], self.window.stride[axis]);
-        match self.window.padding {
-            Padding::Valid => ((input - kernel) / stride + 1, 0),
+        let Window { kernel, stride, dilation, padding } = self.window;
+        let (reach, stride) = ((kernel[axis] - 1) * dilation[axis] + 1, stride[axis].max(1));
+        match padding {
+            Padding::Valid => ((input - reach) / stride + 1, 0),
             Padding::Same => {
                 let output = input.div_ceil(stride);
-                let padding = signed((output - 1) * stride + kernel) - signed(input);
+                let padding = signed((output - 1) * stride + reach) - signed(input);
                 (output, padding.max(0) / 2)
             }
         }
     }
 
     fn sum(&self, corner: [isize; 2], channel: usize) -> i64 {
-        let Shape { rows, columns, channels } = self.input.shape;
-        let [high, wide] = self.window.kernel;
+        let [rows, columns, channels] = self.input.shape.as_picture().expect("a picture");
+        let Window { kernel: [high, wide], dilation, .. } = self.window;
         let mut sum = i64::from(self.bias[channel]);
         for down in 0..high {
             for across in 0..wide {
-                let (row, column) = (corner[0] + signed(down), corner[1] + signed(across));
+                let row = corner[0] + signed(down * dilation[0]);
+                let column = corner[1] + signed(across * dilation[1]);
                 if !(0..signed(rows)).contains(&row) || !(0..signed(columns)).contains(&column) {
                     continue;
                 }
@@ -118,11 +141,13 @@ impl Case {
                 let tap = down * wide + across;
                 let mut add = |from: usize, weight: usize| {
                     let value = i64::from(self.picture[place * channels + from])
-                        - i64::from(self.input.quant.zero_point);
-                    sum += value * i64::from(self.weights[weight]);
+                        - i64::from(self.quant().zero_point);
+                    let weight = i64::from(self.weights[weight]) - i64::from(self.weight_zero);
+                    sum += value * weight;
                 };
                 if self.depthwise {
-                    add(channel, tap * channels + channel);
+                    let multiplier = self.channels_out / channels;
+                    add(channel / multiplier, tap * self.channels_out + channel);
                 } else {
                     let row = (channel * high * wide + tap) * channels;
                     (0..channels).for_each(|from| add(from, row + from));
@@ -133,7 +158,7 @@ impl Case {
     }
 
     fn store(&self, sum: i64, channel: usize) -> u8 {
-        let multiplier = self.input.quant.scale * self.scales[channel] / self.output.scale;
+        let multiplier = self.quant().scale * self.scales[channel] / self.output.scale;
         let zero_point = f32::from(self.output.zero_point);
         let value = libm::rintf(sum as f32 * multiplier) + zero_point;
         let real = |real: f32| libm::rintf(real / self.output.scale) + zero_point;
@@ -146,25 +171,38 @@ impl Case {
         let stored = value.clamp(0.0, 255.0) as u8;
         stored
     }
+
+    fn run(&self, isa: Isa, ways: usize) -> Vec<u8> {
+        let plan = self.plan(isa, ways).expect("a sound case");
+        let mut arena = vec![0xa5; plan.arena_bytes()];
+        plan.input(&mut arena).copy_from_slice(&self.picture);
+        plan.run(&mut arena, &Alone);
+        plan.output(0, &arena).to_vec()
+    }
 }
 
 fn signed(side: usize) -> isize {
     side.cast_signed()
 }
 
+/// Small ones, whose borders are most of them, and a few that are deep and wide.
+fn cases() -> impl Iterator<Item = Case> {
+    let mut random = Random(2);
+    (0..1500).map(move |round| {
+        let most = if round % 50 == 0 { 300 } else { 40 };
+        Case::random(&mut random, most)
+    })
+}
+
 #[test]
 fn kernels_equal_the_naive_twin() {
-    let mut random = Random(2);
     let mut spread = [0_usize; 256];
-    for round in 0..1500 {
-        let case = Case::random(&mut random);
-        let plan = case.plan().expect("a sound case");
-        let mut arena = vec![0xa5; plan.arena_bytes()];
-        let mut patch = vec![0x5a5a; plan.patch_len()];
-        plan.input(&mut arena).copy_from_slice(&case.picture);
-        plan.run(&mut arena, &mut patch);
+    for (round, case) in cases().enumerate() {
         let expect = case.naive();
-        assert_eq!(plan.output(0, &arena), expect, "round {round}: {case:?}");
+        for isa in Isa::all() {
+            let got = case.run(isa, 1);
+            assert!(got == expect, "{isa:?}, round {round}: {case:?}\n{got:?}\n{expect:?}");
+        }
         for byte in expect {
             spread[usize::from(byte)] += 1;
         }
@@ -174,12 +212,33 @@ fn kernels_equal_the_naive_twin() {
 }
 
 #[test]
+fn parts_equal_the_whole() {
+    let mut random = Random(11);
+    let mut cut = 0;
+    for round in 0..60 {
+        let mut case = Case::random(&mut random, 40);
+        // Enough work to be worth a cut.
+        let [rows, columns] = [60 + random.below(9), 60 + random.below(9)];
+        let channels = case.input.shape.as_picture().expect("a picture")[2];
+        case.input.shape = Shape::picture(rows, columns, channels).expect("small");
+        case.picture = (0..case.input.shape.count()).map(|_| random.byte()).collect();
+        let whole = case.run(Isa::best(), 1);
+        for ways in 2..5 {
+            let got = case.run(Isa::best(), ways);
+            assert!(got == whole, "{ways} ways, round {round}: {case:?}");
+        }
+        let [one, two] = [1, 2].map(|ways| case.plan(Isa::best(), ways).expect("sound"));
+        cut += usize::from(two.arena_bytes() > one.arena_bytes());
+    }
+    assert!(cut > 20, "{cut} cases were cut into parts");
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     type Spoil = fn(&mut Case);
     let mut random = Random(5);
     for _ in 0..200 {
-        let whole = Case::random(&mut random);
-        let Shape { rows, columns, channels } = whole.input.shape;
+        let whole = Case::random(&mut random, 40);
         let table: [(Spoil, Error); 5] = [
             (|case| case.weights.push(1), Error::Lengths),
             (|case| case.scales.push(1.0), Error::Lengths),
@@ -190,12 +249,7 @@ fn what_does_not_fit_is_refused() {
         for (spoil, error) in table {
             let mut case = whole.clone();
             spoil(&mut case);
-            assert_eq!(case.plan().err(), Some(error), "{rows} {columns} {channels}");
+            assert_eq!(case.plan(Isa::SCALAR, 1).err(), Some(error), "{case:?}");
         }
-    }
-    let quant = Quant { scale: 1.0, zero_point: 0 };
-    for (rows, error) in [(0, Error::Window), (1 << 15, Error::TooLarge)] {
-        let shape = Shape { rows, columns: 3, channels: 3 };
-        assert_eq!(Builder::new(Tensor { shape, quant }).err(), Some(error));
     }
 }

@@ -100,11 +100,11 @@ impl<'a> Graph<'a> {
     /// An activation's sides, `[1, rows, columns, channels]`.
     pub(super) fn shape(&self, tensor: usize) -> Result<Shape, Refusal> {
         let [one, rows, columns, channels] = self.sides(tensor)?;
-        if one == 1 {
-            Ok(Shape { rows, columns, channels })
-        } else {
-            Err(format!("tensor '{}' holds {one} pictures, 1 is expected", self.name(tensor)))
+        let named = |words| format!("tensor '{}' {words}", self.name(tensor));
+        if one != 1 {
+            return Err(named(format!("holds {one} pictures, 1 is expected")));
         }
+        Shape::picture(rows, columns, channels).map_err(|error| named(error.to_string()))
     }
 
     /// What the bytes of a `UINT8` tensor mean.

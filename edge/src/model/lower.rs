@@ -15,7 +15,8 @@ use edge_core::decode::{Anchor, Decoder, Options, Storage};
 use edge_core::decode::{HEADS_MAX, Quant as Stored};
 use edge_core::nms::Rules;
 use edge_infer::{
-    Activation, Builder, Conv, Depthwise, Padding, Plan, Quant, Shape, TensorId, Window,
+    Activation, Builder, Conv, Depthwise, Element, Isa, Op, Padding, Plan, Quant, Target, Tensor,
+    TensorId, Weights, Window,
 };
 use tract_tflite::tflite::{self, ActivationFunctionType, BuiltinOperator, TensorType};
 
@@ -204,7 +205,7 @@ fn check_counts(
     let mut sum = 0;
     for [boxes, classes] in heads {
         let (box_bytes, class_bytes) =
-            (graph.shape(*boxes)?.bytes(), graph.shape(*classes)?.bytes());
+            (graph.shape(*boxes)?.count(), graph.shape(*classes)?.count());
         let count = box_bytes / 4;
         if box_bytes % 4 != 0 || count.checked_mul(columns) != Some(class_bytes) {
             let (boxes, classes) = (graph.name(*boxes), graph.name(*classes));
@@ -221,14 +222,13 @@ fn check_counts(
 
 /// Lowers what the heads need, in the file's order.
 fn plan(graph: &Graph<'_>, heads: &[[usize; 2]]) -> Result<Plan, Refusal> {
-    let input =
-        edge_infer::Tensor { shape: graph.shape(graph.input)?, quant: graph.quant(graph.input)? };
-    if input.shape.channels != 3 {
-        let channels = input.shape.channels;
+    let input = form(graph, graph.input)?;
+    let [_, _, channels] = input.shape.as_picture().unwrap_or_default();
+    if channels != 3 {
         return Err(format!("its input has {channels} channels, 3 are expected"));
     }
-    let (mut builder, id) =
-        Builder::new(input).map_err(|error| format!("its input cannot be: {error}"))?;
+    let (mut builder, id) = Builder::new(Target { isa: Isa::best(), ways: 1 }, input)
+        .map_err(|error| format!("its input cannot be: {error}"))?;
     let mut known = vec![None; graph.tensor_count()];
     set(&mut known, graph.input, id);
     let needed = needed(graph, heads)?;
@@ -298,30 +298,33 @@ fn step(
     if get(known, output).is_some() {
         return Err("writes what is written already".into());
     }
-    let channels = builder.form(id).shape.channels;
-    let result = if operator.code == BuiltinOperator::CONV_2D {
-        conv(graph, operator, channels, |conv| builder.conv(id, conv))
+    let [_, _, channels] = builder.form(id).shape.as_picture().unwrap_or_default();
+    let output = form(graph, output)?;
+    let add = |op: &Op<'_>| {
+        builder.add(op, &[id], output).map_err(|error| match error {
+            edge_infer::Error::Shape(_) => format!("{error}, the file says {}", output.shape),
+            error => error.to_string(),
+        })
+    };
+    if operator.code == BuiltinOperator::CONV_2D {
+        conv(graph, operator, channels, add)
     } else {
-        depthwise(graph, operator, channels, |depthwise| builder.depthwise(id, depthwise))
-    }?;
-    let (is, said) = (builder.form(result).shape, graph.shape(output)?);
-    if is == said {
-        Ok(result)
-    } else {
-        let sides =
-            |Shape { rows, columns, channels }| format!("[1, {rows}, {columns}, {channels}]");
-        Err(format!("comes to {}, the file says {}", sides(is), sides(said)))
+        depthwise(graph, operator, channels, add)
     }
 }
 
-type Added = Result<TensorId, edge_infer::Error>;
+fn form(graph: &Graph<'_>, tensor: usize) -> Result<Tensor, Refusal> {
+    Ok(Tensor { shape: graph.shape(tensor)?, element: Element::U8(graph.quant(tensor)?) })
+}
+
+type Added = Result<TensorId, Refusal>;
 
 fn conv(
     graph: &Graph<'_>,
     operator: &Operator<'_>,
     channels: usize,
-    add: impl FnOnce(&Conv<'_>) -> Added,
-) -> Result<TensorId, Refusal> {
+    add: impl FnOnce(&Op<'_>) -> Added,
+) -> Added {
     let options = operator.raw.builtin_options_as_conv_2_doptions().ok_or("has no options")?;
     let [out, rows, columns, per_output] = graph.sides(operator.input(1)?)?;
     if per_output != channels {
@@ -329,24 +332,25 @@ fn conv(
     }
     let dilation = [options.dilation_h_factor(), options.dilation_w_factor()];
     let stride = [options.stride_h(), options.stride_w()];
-    let (weights, scale) = weights(graph, operator, [out, rows, columns, per_output])?;
-    let conv = Conv {
+    let (stored, quant) = weights(graph, operator, [out, rows, columns, per_output])?;
+    add(&Op::Conv(Conv {
         window: window([rows, columns], stride, dilation, options.padding())?,
-        weights: &weights,
+        weights: Weights {
+            stored: &stored,
+            zero_point: less_128(quant.zero_point),
+            scales: &vec![quant.scale; out],
+        },
         bias: &bias(graph, operator, out)?,
-        weight_scales: &vec![scale; out],
-        output: graph.quant(operator.output()?)?,
         activation: activation(options.fused_activation_function())?,
-    };
-    add(&conv).map_err(|error| error.to_string())
+    }))
 }
 
 fn depthwise(
     graph: &Graph<'_>,
     operator: &Operator<'_>,
     channels: usize,
-    add: impl FnOnce(&Depthwise<'_>) -> Added,
-) -> Result<TensorId, Refusal> {
+    add: impl FnOnce(&Op<'_>) -> Added,
+) -> Added {
     let options =
         operator.raw.builtin_options_as_depthwise_conv_2_doptions().ok_or("has no options")?;
     let [one, rows, columns, out] = graph.sides(operator.input(1)?)?;
@@ -355,16 +359,22 @@ fn depthwise(
     }
     let dilation = [options.dilation_h_factor(), options.dilation_w_factor()];
     let stride = [options.stride_h(), options.stride_w()];
-    let (weights, scale) = weights(graph, operator, [one, rows, columns, out])?;
-    let depthwise = Depthwise {
+    let (stored, quant) = weights(graph, operator, [one, rows, columns, out])?;
+    add(&Op::Depthwise(Depthwise {
         window: window([rows, columns], stride, dilation, options.padding())?,
-        weights: &weights,
+        weights: Weights {
+            stored: &stored,
+            zero_point: less_128(quant.zero_point),
+            scales: &vec![quant.scale; out],
+        },
         bias: &bias(graph, operator, out)?,
-        weight_scales: &vec![scale; out],
-        output: graph.quant(operator.output()?)?,
         activation: activation(options.fused_activation_function())?,
-    };
-    add(&depthwise).map_err(|error| error.to_string())
+    }))
+}
+
+/// `uint8` as the same step of `int8`.
+fn less_128(stored: u8) -> i8 {
+    (stored ^ 0x80).cast_signed()
 }
 
 fn window(
@@ -373,17 +383,15 @@ fn window(
     dilation: [i32; 2],
     padding: tflite::Padding,
 ) -> Result<Window, Refusal> {
-    if dilation != [1, 1] {
-        return Err(format!("dilation {dilation:?} is not supported"));
-    }
     let padding = match padding {
         tflite::Padding::SAME => Padding::Same,
         tflite::Padding::VALID => Padding::Valid,
         other => return Err(format!("padding {} is not supported", other.0)),
     };
-    // A negative stride becomes 0, which is refused with the window.
-    let stride = stride.map(|stride| usize::try_from(stride).unwrap_or(0));
-    Ok(Window { kernel, stride, padding })
+    // What is negative becomes 0, which is refused with the window.
+    let whole = |pair: [i32; 2]| pair.map(|side| usize::try_from(side).unwrap_or(0));
+    let (stride, dilation) = (whole(stride), whole(dilation));
+    Ok(Window { kernel, stride, dilation, padding })
 }
 
 fn activation(function: ActivationFunctionType) -> Result<Activation, Refusal> {
@@ -398,19 +406,18 @@ fn activation(function: ActivationFunctionType) -> Result<Activation, Refusal> {
     }
 }
 
-/// Weights with their zero point taken off, and their scale.
+/// Weights as `int8`, and what their bytes mean.
 fn weights(
     graph: &Graph<'_>,
     operator: &Operator<'_>,
     sides: [usize; 4],
-) -> Result<(Vec<i16>, f32), Refusal> {
+) -> Result<(Vec<i8>, Quant), Refusal> {
     let tensor = operator.input(1)?;
     let quant = graph.quant(tensor)?;
     let count = sides.into_iter().try_fold(1_usize, usize::checked_mul);
     let count = count.ok_or("its weights are too large")?;
     let bytes = graph.constant(tensor, TensorType::UINT8, count)?;
-    let zero_point = i16::from(quant.zero_point);
-    Ok((bytes.iter().map(|stored| i16::from(*stored) - zero_point).collect(), quant.scale))
+    Ok((bytes.iter().map(|stored| less_128(*stored)).collect(), quant))
 }
 
 /// The bias; zeros where the file has none.

@@ -1,0 +1,198 @@
+//! Rows of `u8` times packed `i8` weights, requantized: the heart of every convolution.
+//!
+//! ```text
+//! sum[row, channel] = bias[channel] + sum_k row[k] * weight[channel, k] + correction * sum_k row[k]
+//! weights: [panel][group of k][channel within the panel][k within the group]
+//! ```
+//! Weights are stored as `i8` whatever the file has: a `uint8` file's zero point (less 128) is
+//! brought in by the sum of the row, the input's is folded into the bias. So one packed form
+//! and one kernel an instruction set serve both.
+
+use crate::error::Error;
+use crate::requant::{Activation, Requant};
+use crate::simd::{Isa, Set};
+use crate::tensor::Quant;
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// Weights as the file has them, brought to `i8`.
+#[derive(Debug, Clone, Copy)]
+pub struct Weights<'a> {
+    /// `uint8` less 128, `int8` as it is.
+    pub stored: &'a [i8],
+    /// The stored value that means 0.
+    pub zero_point: i8,
+    /// One for each output channel; all the same for a per-tensor file.
+    pub scales: &'a [f32],
+}
+
+/// How weights lie in memory, and how many values a kernel takes in one go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Output channels of a panel.
+    pub(crate) panel: usize,
+    /// Values of `k` that lie together.
+    pub(crate) group: usize,
+}
+
+/// Rows to be multiplied: `count` of them, `stride` bytes from one to the next.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) stride: usize,
+    pub(crate) count: usize,
+}
+
+/// A matrix, packed for one instruction set.
+#[derive(Debug, Clone)]
+pub(crate) struct Packed {
+    pub(crate) isa: Isa,
+    pub(crate) layout: Layout,
+    /// Output channels that count.
+    pub(crate) channels: usize,
+    /// Groups of a row.
+    pub(crate) groups: usize,
+    pub(crate) weights: Box<[i8]>,
+    /// For whole panels; with the input's zero point folded in.
+    pub(crate) bias: Box<[i32]>,
+    /// What the sum of a row is multiplied with.
+    pub(crate) correction: i32,
+    pub(crate) requant: Requant,
+}
+
+impl Packed {
+    /// Packs `[channels, depth]` weights.
+    pub(crate) fn new(
+        isa: Isa,
+        weights: Weights<'_>,
+        bias: &[i32],
+        [input, output]: [Quant; 2],
+        activation: Activation,
+    ) -> Result<Self, Error> {
+        let channels = bias.len();
+        let depth = weights.stored.len().checked_div(channels).ok_or(Error::Lengths)?;
+        let whole = depth > 0
+            && depth * channels == weights.stored.len()
+            && channels == weights.scales.len();
+        if !whole {
+            return Err(Error::Lengths);
+        }
+        let layout = isa.layout();
+        let padded = channels.next_multiple_of(layout.panel);
+        let groups = depth.div_ceil(layout.group);
+        let rows = weights.stored.chunks_exact(depth);
+        let mut folded = rows
+            .zip(bias)
+            .map(|(row, bias)| fold(row, weights.zero_point, *bias, input.zero_point))
+            .collect::<Result<Vec<i32>, Error>>()?;
+        folded.resize(padded, 0);
+        Ok(Self {
+            isa,
+            layout,
+            channels,
+            groups,
+            weights: pack(layout, weights.stored, depth, padded, groups),
+            bias: folded.into(),
+            correction: -i32::from(weights.zero_point),
+            requant: Requant::new(input, weights.scales, padded, output, activation)?,
+        })
+    }
+
+    /// Bytes of a row that a kernel reads; those beyond the depth count for nothing but must
+    /// be 0.
+    pub(crate) fn row_bytes(&self) -> usize {
+        self.groups * self.layout.group
+    }
+
+    /// Memory that [`Packed::multiply`] wants for `count` rows.
+    pub(crate) fn scratch_bytes(&self, _count: usize) -> usize {
+        match self.isa.0 {
+            Set::Scalar => 0,
+        }
+    }
+
+    /// Multiplies rows; `out` is `[count, channels]`.
+    pub(crate) fn multiply(&self, rows: Rows<'_>, _scratch: &mut [u8], out: &mut [u8]) {
+        match self.isa.0 {
+            Set::Scalar => self.multiply_scalar(rows, out),
+        }
+    }
+
+    fn multiply_scalar(&self, rows: Rows<'_>, out: &mut [u8]) {
+        let length = self.row_bytes();
+        for (at, out) in (0..rows.count).zip(out.chunks_exact_mut(self.channels)) {
+            let row = &rows.bytes[at * rows.stride..][..length];
+            let own = self.correction.wrapping_mul(sum(row));
+            for (first, out) in (0..).step_by(CHANNELS).zip(out.chunks_mut(CHANNELS)) {
+                let mut sums = [0; CHANNELS];
+                let weights = self.weights[first * length..].chunks_exact(length);
+                let channels = self.bias[first..].iter().zip(weights);
+                for (sum, (bias, weights)) in sums.iter_mut().zip(channels) {
+                    *sum = bias.wrapping_add(own).wrapping_add(dot(row, weights));
+                }
+                self.requant.store(first, &sums[..out.len()], out);
+            }
+        }
+    }
+}
+
+/// Values that the scalar kernel takes in one go.
+const LANE: usize = 32;
+/// Output channels whose sums the scalar kernel gathers before they are stored.
+const CHANNELS: usize = 16;
+
+impl Isa {
+    pub(crate) const fn layout(self) -> Layout {
+        match self.0 {
+            Set::Scalar => Layout { panel: 1, group: LANE },
+        }
+    }
+}
+
+fn pack(layout: Layout, weights: &[i8], depth: usize, padded: usize, groups: usize) -> Box<[i8]> {
+    let Layout { panel, group } = layout;
+    let mut packed = vec![0; padded * groups * group];
+    for (channel, row) in weights.chunks_exact(depth).enumerate() {
+        let start = channel / panel * panel * groups + channel % panel;
+        for (at, values) in row.chunks(group).enumerate() {
+            packed[(start + at * panel) * group..][..values.len()].copy_from_slice(values);
+        }
+    }
+    packed.into()
+}
+
+/// The bias of one channel, less what the input's zero point adds to its sums; refused where
+/// any input could carry the sum out of 32 bits.
+pub(crate) fn fold(weights: &[i8], zero: i8, bias: i32, input_zero: u8) -> Result<i32, Error> {
+    let real = |weight: &i8| i64::from(*weight) - i64::from(zero);
+    let sum: i64 = weights.iter().map(real).sum();
+    let folded = i64::from(bias) - sum * i64::from(input_zero);
+    let reach: i64 = weights.iter().map(|weight| real(weight).abs() * 255).sum();
+    if folded.abs() + reach > i64::from(i32::MAX) {
+        return Err(Error::Overflow);
+    }
+    i32::try_from(folded).map_err(|_| Error::Overflow)
+}
+
+fn sum(row: &[u8]) -> i32 {
+    row.iter().map(|value| i32::from(*value)).sum()
+}
+
+/// The sum of products.
+///
+/// On its own, and straight within a lane, so that compilers see the multiply-add of pairs
+/// (`pmaddwd`, `smlal`).
+#[inline(never)]
+fn dot(row: &[u8], weights: &[i8]) -> i32 {
+    let (row, weights) = (row.as_chunks::<LANE>().0, weights.as_chunks::<LANE>().0);
+    let mut sum = 0_i32;
+    for (a, b) in row.iter().zip(weights) {
+        let mut lane = 0;
+        for at in 0..LANE {
+            lane += i32::from(a[at]) * i32::from(b[at]);
+        }
+        sum = sum.wrapping_add(lane);
+    }
+    sum
+}

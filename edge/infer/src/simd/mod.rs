@@ -1,0 +1,47 @@
+//! Instruction sets: which the machine has, and the kernels written for each.
+//!
+//! Every kernel here equals its scalar twin bit for bit; the tests run all that the machine
+//! has. Only this folder holds `unsafe`, each block with its reason.
+
+use core::fmt;
+
+/// What the kernels of a plan are written for.
+///
+/// A value is proof that the machine has it: only [`Isa::all`] and [`Isa::best`] give out
+/// others than [`Isa::SCALAR`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Isa(pub(crate) Set);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Set {
+    /// Plain Rust; the definition.
+    Scalar,
+}
+
+impl Isa {
+    /// Plain Rust.
+    pub const SCALAR: Self = Self(Set::Scalar);
+
+    /// All that this machine has, the best last.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [Some(Set::Scalar)].into_iter().flatten().map(Self)
+    }
+
+    /// The fastest that this machine has.
+    pub fn best() -> Self {
+        Self::all().last().unwrap_or(Self::SCALAR)
+    }
+
+    /// Its name, as the journal and the bench print it.
+    pub const fn name(self) -> &'static str {
+        match self.0 {
+            Set::Scalar => "scalar",
+        }
+    }
+}
+
+impl fmt::Debug for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
