@@ -20,7 +20,7 @@ use edge_core::decode::{Anchor, Candidates, Decoder, Detection, HeadBytes};
 use edge_core::event::LABEL_BYTES;
 use edge_core::labels;
 use edge_core::nms::{self, Detections, Rules};
-use edge_infer::{Alone, Plan};
+use edge_infer::{Alone, Isa, Plan, Target};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -92,10 +92,15 @@ impl Model {
     /// A model from the bytes of a file, whatever they are, with COCO's labels; `path` gives
     /// it its name.
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        Self::from_bytes_for(Target { isa: Isa::best(), ways: 1 }, path, bytes)
+    }
+
+    /// The same, for kernels other than the best that this machine has.
+    pub fn from_bytes_for(target: Target, path: &Path, bytes: &[u8]) -> Result<Self, Error> {
         let error = |kind, context| Error { path: path.into(), kind, context };
         let graph = graph::Graph::read(bytes).map_err(|(kind, context)| error(kind, context))?;
         let lower::Lowered { plan, decoder, anchors, rules, classes } =
-            lower::lower(&graph).map_err(|context| error(Kind::Unsupported, context))?;
+            lower::lower(&graph, target).map_err(|context| error(Kind::Unsupported, context))?;
         let labels = (0..classes)
             .map(|class| labels::coco(class).map_or_else(|| number(class), Box::from))
             .collect();
@@ -145,8 +150,18 @@ impl Detector {
 
     /// What the picture in the input shows, strongest first.
     pub fn detect(&mut self) -> &[Detection] {
+        self.run();
+        self.decode()
+    }
+
+    /// The first half of [`Detector::detect`]: from the input to the raw heads.
+    pub fn run(&mut self) {
+        self.model.plan.run(&mut self.arena, &Alone);
+    }
+
+    /// The second half: from the raw heads to the detections.
+    pub fn decode(&mut self) -> &[Detection] {
         let model = &self.model;
-        model.plan.run(&mut self.arena, &Alone);
         let heads = (0..self.heads() / 2).map(|head| HeadBytes {
             boxes: model.plan.output(2 * head, &self.arena),
             classes: model.plan.output(2 * head + 1, &self.arena),

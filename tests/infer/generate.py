@@ -8,9 +8,11 @@ import argparse
 import sys
 from pathlib import Path
 
+import families  # noqa: F401, its cases register themselves
 import golden
-import pointwise  # noqa: F401, its cases register themselves
+import pointwise  # noqa: F401
 import spatial  # noqa: F401
+import structural  # noqa: F401
 
 FOLDER = Path(__file__).resolve().parent.parent / "vectors" / "infer"
 

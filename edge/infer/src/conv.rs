@@ -109,8 +109,9 @@ impl Step {
         if !input.element.is_like(output.element) {
             return Err(Error::Element);
         }
-        let (quant, Conv { weights, bias, activation, .. }) = (input.quant()?, *conv);
-        let packed = Packed::new(isa, weights, bias, quant, output.element, activation)?;
+        let quant = input.quant()?;
+        let packed =
+            Packed::new(isa, conv.weights, conv.bias, quant, output.element, conv.activation)?;
         let block = (BLOCK_BYTES / packed.row_bytes()).clamp(BLOCK.1, BLOCK.0);
         let block = block.min(rows.output * columns.output);
         let padding = quant.zero_point;

@@ -198,6 +198,17 @@ mod tests {
     }
 
     #[test]
+    fn the_zero_point_is_added_before_rounding() {
+        let scale = 6.0 / 119.5;
+        for (zero_point, expect) in [(3, 122), (4, 124), (50, 170), (51, 170)] {
+            for element in [Element::U8, Element::I8] {
+                let element = element(Quant { scale, zero_point });
+                assert_eq!(Activation::Relu6.range(element), Ok([zero_point, expect]));
+            }
+        }
+    }
+
+    #[test]
     fn scales_that_are_no_scales_are_refused() {
         let good = Quant { scale: 0.5, zero_point: 0 };
         for bad in [0.0, -1.0, f32::NAN, f32::INFINITY, 1e-45] {

@@ -15,7 +15,7 @@ use edge_core::decode::{Anchor, Decoder, Options, Storage};
 use edge_core::decode::{HEADS_MAX, Quant as Stored};
 use edge_core::nms::Rules;
 use edge_infer::{
-    Activation, Builder, Conv, Depthwise, Element, Isa, Op, Padding, Plan, Quant, Target, Tensor,
+    Activation, Builder, Conv, Depthwise, Element, Op, Padding, Plan, Quant, Target, Tensor,
     TensorId, Weights, Window,
 };
 use tract_tflite::tflite::{self, ActivationFunctionType, BuiltinOperator, TensorType};
@@ -44,7 +44,7 @@ struct Branch {
     scores: Option<Quant>,
 }
 
-pub(super) fn lower(graph: &Graph<'_>) -> Result<Lowered, Refusal> {
+pub(super) fn lower(graph: &Graph<'_>, target: Target) -> Result<Lowered, Refusal> {
     let last = graph.operators.last().ok_or("has no operators")?;
     let post = graph.operators.iter().find(|op| op.name == POST_PROCESS).ok_or_else(|| {
         let place = graph.place(last);
@@ -74,7 +74,7 @@ pub(super) fn lower(graph: &Graph<'_>) -> Result<Lowered, Refusal> {
         boxes.heads.into_iter().zip(classes.heads).map(<[usize; 2]>::from).collect();
     let anchors = anchors(graph, post.input(2)?)?;
     check_counts(graph, &heads, options.columns, anchors.len())?;
-    let plan = plan(graph, &heads)?;
+    let plan = plan(graph, &heads, target)?;
     Ok(Lowered { plan, decoder, anchors, rules, classes: count })
 }
 
@@ -221,14 +221,14 @@ fn check_counts(
 }
 
 /// Lowers what the heads need, in the file's order.
-fn plan(graph: &Graph<'_>, heads: &[[usize; 2]]) -> Result<Plan, Refusal> {
+fn plan(graph: &Graph<'_>, heads: &[[usize; 2]], target: Target) -> Result<Plan, Refusal> {
     let input = form(graph, graph.input)?;
     let [_, _, channels] = input.shape.as_picture().unwrap_or_default();
     if channels != 3 {
         return Err(format!("its input has {channels} channels, 3 are expected"));
     }
-    let (mut builder, id) = Builder::new(Target { isa: Isa::best(), ways: 1 }, input)
-        .map_err(|error| format!("its input cannot be: {error}"))?;
+    let (mut builder, id) =
+        Builder::new(target, input).map_err(|error| format!("its input cannot be: {error}"))?;
     let mut known = vec![None; graph.tensor_count()];
     set(&mut known, graph.input, id);
     let needed = needed(graph, heads)?;
