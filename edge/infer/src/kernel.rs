@@ -6,7 +6,7 @@ use crate::fork::Fork;
 use crate::op::Op;
 use crate::simd::Isa;
 use crate::tensor::Tensor;
-use crate::{conv, depthwise};
+use crate::{arg_max, conv, depthwise, gather, mean, pad, pool, resize, slice, transpose};
 use core::ops::Range;
 
 /// What a plan is made for.
@@ -49,6 +49,13 @@ impl<'a> Inputs<'a> {
 pub(crate) enum Kernel {
     Conv(conv::Step),
     Depthwise(depthwise::Step),
+    Pool(pool::Step),
+    Mean(mean::Step),
+    Pad(pad::Step),
+    Slice(slice::Step),
+    Resize(resize::Step),
+    ArgMax(arg_max::Step),
+    Gather(gather::Step),
 }
 
 impl Kernel {
@@ -69,6 +76,27 @@ impl Kernel {
             Op::FullyConnected(op) => {
                 Self::Conv(conv::Step::fully_connected(isa, ways, one()?, op, output)?)
             }
+            Op::AveragePool(window, activation) => {
+                Self::Pool(pool::Step::average(one()?, window, *activation, output)?)
+            }
+            Op::MaxPool(window, activation) => {
+                Self::Pool(pool::Step::max(one()?, window, *activation, output)?)
+            }
+            Op::Mean { axes } => Self::Mean(mean::Step::new(one()?, axes, output)?),
+            Op::Pad { before } => Self::Pad(pad::Step::new(one()?, before, output)?),
+            Op::Slice { begin, stride, length } => {
+                let range = slice::Range { begin, stride, length };
+                Self::Slice(slice::Step::new(one()?, range, output)?)
+            }
+            Op::Transpose { order } => Self::Slice(transpose::step(one()?, order, output)?),
+            Op::Resize(resize, corners) => {
+                Self::Resize(resize::Step::new(one()?, *resize, *corners, output)?)
+            }
+            Op::ArgMax { axis } => Self::ArgMax(arg_max::Step::new(one()?, *axis, output)?),
+            Op::GatherNd => match *inputs {
+                [values, positions] => Self::Gather(gather::Step::new(values, positions, output)?),
+                _ => return Err(Error::Inputs),
+            },
             _ => return Err(Error::Element),
         })
     }
@@ -78,6 +106,13 @@ impl Kernel {
         match self {
             Self::Conv(step) => step.work(),
             Self::Depthwise(step) => step.work(),
+            Self::Pool(step) => step.work(),
+            Self::Mean(step) => step.work(),
+            Self::Pad(step) => step.work(),
+            Self::Slice(step) => step.work(),
+            Self::Resize(step) => step.work(),
+            Self::ArgMax(step) => step.work(),
+            Self::Gather(step) => step.work(),
         }
     }
 
@@ -86,6 +121,7 @@ impl Kernel {
         match self {
             Self::Conv(step) => step.scratch_bytes(),
             Self::Depthwise(step) => step.scratch_bytes(),
+            _ => 0,
         }
     }
 
@@ -99,6 +135,13 @@ impl Kernel {
         match self {
             Self::Conv(step) => step.run(inputs.get(0), output, scratch, fork),
             Self::Depthwise(step) => step.run(inputs.get(0), output, scratch, fork),
+            Self::Pool(step) => step.run(inputs, output),
+            Self::Mean(step) => step.run(inputs, output),
+            Self::Pad(step) => step.run(inputs, output),
+            Self::Slice(step) => step.run(inputs, output),
+            Self::Resize(step) => step.run(inputs, output),
+            Self::ArgMax(step) => step.run(inputs, output),
+            Self::Gather(step) => step.run(inputs, output),
         }
     }
 }

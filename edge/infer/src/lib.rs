@@ -24,20 +24,31 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[cfg(test)]
+mod alone;
 mod arena;
+mod arg_max;
 mod conv;
 mod depthwise;
 mod error;
 mod fork;
+mod gather;
 mod kernel;
 mod matmul;
+mod mean;
 mod op;
+mod pad;
 mod plan;
+mod pool;
 mod requant;
+mod resize;
 mod simd;
+mod slice;
 mod tensor;
+mod transpose;
 #[cfg(test)]
 mod twin;
+mod walk;
 mod window;
 
 pub use conv::{Conv, FullyConnected};

@@ -23,12 +23,27 @@ pub enum Activation {
 impl Activation {
     /// The stored values it leaves, from the lowest to the highest, as XNNPACK rounds them.
     pub(crate) fn range(self, output: Element) -> Result<[u8; 2], Error> {
-        let low = output.nearest(0.0)?;
-        Ok(match self {
+        Ok(self.of([output.nearest(0.0)?, output.nearest(6.0)?]))
+    }
+
+    /// The same as TFLite's own kernels round them: away from 0, then the zero point.
+    pub(crate) fn built_in_range(self, output: Element) -> Result<[u8; 2], Error> {
+        let Quant { scale, zero_point } = output.quant()?;
+        let stored = |real: f32| {
+            let value = libm::roundf(real / scale) + f32::from(zero_point);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+            let stored = value.clamp(0.0, 255.0) as u8;
+            stored
+        };
+        Ok(self.of([stored(0.0), stored(6.0)]))
+    }
+
+    fn of(self, [zero, six]: [u8; 2]) -> [u8; 2] {
+        match self {
             Self::None => [0, u8::MAX],
-            Self::Relu => [low, u8::MAX],
-            Self::Relu6 => [low, output.nearest(6.0)?],
-        })
+            Self::Relu => [zero, u8::MAX],
+            Self::Relu6 => [zero, six],
+        }
     }
 }
 
@@ -164,10 +179,12 @@ mod tests {
     #[test]
     fn the_zero_point_is_added_before_rounding() {
         let scale = 6.0 / 119.5;
-        for (zero_point, expect) in [(3, 122), (4, 124), (50, 170), (51, 170)] {
+        for (zero_point, expect, built_in) in [(3, 122, 123), (4, 124, 124), (51, 170, 171)] {
             for element in [Element::U8, Element::I8] {
                 let element = element(Quant { scale, zero_point });
                 assert_eq!(Activation::Relu6.range(element), Ok([zero_point, expect]));
+                let range = Activation::Relu6.built_in_range(element);
+                assert_eq!(range, Ok([zero_point, built_in]));
             }
         }
         assert_eq!(Activation::Relu.range(Element::F32), Err(Error::Element));
