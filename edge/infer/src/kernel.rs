@@ -6,7 +6,8 @@ use crate::fork::Fork;
 use crate::op::{Op, Pointwise};
 use crate::simd::Isa;
 use crate::tensor::Tensor;
-use crate::{arithmetic, concatenation, conv, convert, depthwise, softmax, table};
+use crate::{arg_max, arithmetic, concatenation, conv, convert, depthwise, gather, mean, pad};
+use crate::{pool, resize, slice, softmax, table, transpose};
 use core::ops::Range;
 
 /// What a plan is made for.
@@ -54,6 +55,13 @@ pub(crate) enum Kernel {
     Convert(convert::Step),
     Softmax(softmax::Step),
     Concatenation(concatenation::Step),
+    Pool(pool::Step),
+    Mean(mean::Step),
+    Pad(pad::Step),
+    Slice(slice::Step),
+    Resize(resize::Step),
+    ArgMax(arg_max::Step),
+    Gather(gather::Step),
 }
 
 impl Kernel {
@@ -90,7 +98,27 @@ impl Kernel {
             Op::Concatenation { axis } => {
                 Self::Concatenation(concatenation::Step::new(*axis, inputs, output)?)
             }
-            _ => return Err(Error::Element),
+            Op::AveragePool(window, activation) => {
+                Self::Pool(pool::Step::average(one()?, window, *activation, output)?)
+            }
+            Op::MaxPool(window, activation) => {
+                Self::Pool(pool::Step::max(one()?, window, *activation, output)?)
+            }
+            Op::Mean { axes } => Self::Mean(mean::Step::new(one()?, axes, output)?),
+            Op::Pad { before } => Self::Pad(pad::Step::new(one()?, before, output)?),
+            Op::Slice { begin, stride, length } => {
+                let range = slice::Range { begin, stride, length };
+                Self::Slice(slice::Step::new(one()?, range, output)?)
+            }
+            Op::Transpose { order } => Self::Slice(transpose::step(one()?, order, output)?),
+            Op::Resize(resize, corners) => {
+                Self::Resize(resize::Step::new(one()?, *resize, *corners, output)?)
+            }
+            Op::ArgMax { axis } => Self::ArgMax(arg_max::Step::new(one()?, *axis, output)?),
+            Op::GatherNd => match *inputs {
+                [values, positions] => Self::Gather(gather::Step::new(values, positions, output)?),
+                _ => return Err(Error::Inputs),
+            },
         })
     }
 
@@ -104,6 +132,13 @@ impl Kernel {
             Self::Convert(step) => step.work(),
             Self::Softmax(step) => step.work(),
             Self::Concatenation(step) => step.work(),
+            Self::Pool(step) => step.work(),
+            Self::Mean(step) => step.work(),
+            Self::Pad(step) => step.work(),
+            Self::Slice(step) => step.work(),
+            Self::Resize(step) => step.work(),
+            Self::ArgMax(step) => step.work(),
+            Self::Gather(step) => step.work(),
         }
     }
 
@@ -112,11 +147,7 @@ impl Kernel {
         match self {
             Self::Conv(step) => step.scratch_bytes(),
             Self::Depthwise(step) => step.scratch_bytes(),
-            Self::Arithmetic(_)
-            | Self::Table(_)
-            | Self::Convert(_)
-            | Self::Softmax(_)
-            | Self::Concatenation(_) => 0,
+            _ => 0,
         }
     }
 
@@ -135,6 +166,13 @@ impl Kernel {
             Self::Convert(step) => step.run(inputs, output),
             Self::Softmax(step) => step.run(inputs, output),
             Self::Concatenation(step) => step.run(inputs, output),
+            Self::Pool(step) => step.run(inputs, output),
+            Self::Mean(step) => step.run(inputs, output),
+            Self::Pad(step) => step.run(inputs, output),
+            Self::Slice(step) => step.run(inputs, output),
+            Self::Resize(step) => step.run(inputs, output),
+            Self::ArgMax(step) => step.run(inputs, output),
+            Self::Gather(step) => step.run(inputs, output),
         }
     }
 }

@@ -200,10 +200,12 @@ mod tests {
     #[test]
     fn the_zero_point_is_added_before_rounding() {
         let scale = 6.0 / 119.5;
-        for (zero_point, expect) in [(3, 122), (4, 124), (50, 170), (51, 170)] {
+        for (zero_point, expect, built_in) in [(3, 122, 123), (4, 124, 124), (51, 170, 171)] {
             for element in [Element::U8, Element::I8] {
                 let element = element(Quant { scale, zero_point });
                 assert_eq!(Activation::Relu6.range(element), Ok([zero_point, expect]));
+                let range = Activation::Relu6.built_in_range(element);
+                assert_eq!(range, Ok([zero_point, built_in]));
             }
         }
     }
