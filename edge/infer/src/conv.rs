@@ -109,11 +109,12 @@ impl Step {
         if !input.element.is_like(output.element) {
             return Err(Error::Element);
         }
-        let quants = [input.quant()?, output.quant()?];
-        let packed = Packed::new(isa, conv.weights, conv.bias, quants, conv.activation)?;
+        let quant = input.quant()?;
+        let packed =
+            Packed::new(isa, conv.weights, conv.bias, quant, output.element, conv.activation)?;
         let block = (BLOCK_BYTES / packed.row_bytes()).clamp(BLOCK.1, BLOCK.0);
         let block = block.min(rows.output * columns.output);
-        let padding = quants[0].zero_point;
+        let padding = quant.zero_point;
         Ok(Self { rows, columns, channels_in, packed, padding, block, ways })
     }
 

@@ -9,7 +9,7 @@ use crate::fork::{Fork, Job, split};
 use crate::matmul::{Weights, fold};
 use crate::requant::{Activation, Requant};
 use crate::simd::{Isa, Set};
-use crate::tensor::{Quant, Shape, Tensor};
+use crate::tensor::{Element, Quant, Shape, Tensor};
 use crate::window::{Axis, Window};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -64,7 +64,8 @@ impl Packed {
         isa: Isa,
         channels: usize,
         step: &Depthwise<'_>,
-        [input, output]: [Quant; 2],
+        input: Quant,
+        output: Element,
     ) -> Result<Self, Error> {
         let Depthwise { weights, bias, activation, .. } = step;
         let taps = weights.stored.len() / channels;
@@ -165,8 +166,8 @@ impl Step {
         if !input.element.is_like(output.element) {
             return Err(Error::Element);
         }
-        let quants = [input.quant()?, output.quant()?];
-        let packed = Packed::new(isa, channels, step, quants)?;
+        let quant = input.quant()?;
+        let packed = Packed::new(isa, channels, step, quant, output.element)?;
         let start = |tap: usize| {
             let [down, across] = [tap / columns.kernel, tap % columns.kernel];
             let pixels = down * rows.dilation * columns.input + across * columns.dilation;
@@ -177,7 +178,7 @@ impl Step {
             columns,
             channels_in,
             packed,
-            padding: quants[0].zero_point,
+            padding: quant.zero_point,
             ways,
             inside: (0..taps).map(start).collect(),
             laid_out: (0..taps).map(|tap| tap * channels).collect(),

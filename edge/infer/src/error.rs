@@ -19,6 +19,8 @@ pub enum Error {
     NoPicture,
     /// The step does not work on elements of this type.
     Element,
+    /// The step moves values as they are, but its output is quantized another way.
+    Requantized,
     /// The step wants another number of inputs.
     Inputs,
     /// An axis, a start or an order is outside the tensor.
@@ -45,6 +47,7 @@ impl core::fmt::Display for Error {
             Self::Rank => "a tensor has too many sides, or too few",
             Self::NoPicture => "a tensor is not one picture, [1, rows, columns, channels]",
             Self::Element => "elements of this type are not supported there",
+            Self::Requantized => "its output is not quantized as its input is",
             Self::Inputs => "it has another number of inputs than it should",
             Self::Axis => "an axis or a position lies outside the tensor",
             Self::Mismatch => "its inputs do not fit each other",

@@ -3,10 +3,11 @@
 use crate::arena::Rest;
 use crate::error::Error;
 use crate::fork::Fork;
-use crate::op::Op;
+use crate::op::{Op, Pointwise};
 use crate::simd::Isa;
 use crate::tensor::Tensor;
-use crate::{conv, depthwise};
+use crate::{arg_max, arithmetic, concatenation, conv, convert, depthwise, gather, mean, pad};
+use crate::{pool, resize, slice, softmax, table, transpose};
 use core::ops::Range;
 
 /// What a plan is made for.
@@ -49,6 +50,18 @@ impl<'a> Inputs<'a> {
 pub(crate) enum Kernel {
     Conv(conv::Step),
     Depthwise(depthwise::Step),
+    Arithmetic(arithmetic::Step),
+    Table(table::Step),
+    Convert(convert::Step),
+    Softmax(softmax::Step),
+    Concatenation(concatenation::Step),
+    Pool(pool::Step),
+    Mean(mean::Step),
+    Pad(pad::Step),
+    Slice(slice::Step),
+    Resize(resize::Step),
+    ArgMax(arg_max::Step),
+    Gather(gather::Step),
 }
 
 impl Kernel {
@@ -69,7 +82,43 @@ impl Kernel {
             Op::FullyConnected(op) => {
                 Self::Conv(conv::Step::fully_connected(isa, ways, one()?, op, output)?)
             }
-            _ => return Err(Error::Element),
+            Op::Arithmetic(arithmetic, activation) => {
+                Self::Arithmetic(arithmetic::Step::new(*arithmetic, *activation, inputs, output)?)
+            }
+            Op::Pointwise(Pointwise::Sqrt) => {
+                Self::Convert(convert::Step::pointwise(Pointwise::Sqrt, one()?, output)?)
+            }
+            Op::Pointwise(op) => Self::Table(table::Step::pointwise(*op, one()?, output)?),
+            Op::Requantize if one()?.element.bytes() == 1 && output.element.bytes() == 1 => {
+                Self::Table(table::Step::requantize(one()?, output)?)
+            }
+            Op::Requantize => Self::Convert(convert::Step::requantize(one()?, output)?),
+            Op::Cast => Self::Convert(convert::Step::cast(one()?, output)?),
+            Op::Softmax { beta } => Self::Softmax(softmax::Step::new(*beta, one()?, output)?),
+            Op::Concatenation { axis } => {
+                Self::Concatenation(concatenation::Step::new(*axis, inputs, output)?)
+            }
+            Op::AveragePool(window, activation) => {
+                Self::Pool(pool::Step::average(one()?, window, *activation, output)?)
+            }
+            Op::MaxPool(window, activation) => {
+                Self::Pool(pool::Step::max(one()?, window, *activation, output)?)
+            }
+            Op::Mean { axes } => Self::Mean(mean::Step::new(one()?, axes, output)?),
+            Op::Pad { before } => Self::Pad(pad::Step::new(one()?, before, output)?),
+            Op::Slice { begin, stride, length } => {
+                let range = slice::Range { begin, stride, length };
+                Self::Slice(slice::Step::new(one()?, range, output)?)
+            }
+            Op::Transpose { order } => Self::Slice(transpose::step(one()?, order, output)?),
+            Op::Resize(resize, corners) => {
+                Self::Resize(resize::Step::new(one()?, *resize, *corners, output)?)
+            }
+            Op::ArgMax { axis } => Self::ArgMax(arg_max::Step::new(one()?, *axis, output)?),
+            Op::GatherNd => match *inputs {
+                [values, positions] => Self::Gather(gather::Step::new(values, positions, output)?),
+                _ => return Err(Error::Inputs),
+            },
         })
     }
 
@@ -78,6 +127,18 @@ impl Kernel {
         match self {
             Self::Conv(step) => step.work(),
             Self::Depthwise(step) => step.work(),
+            Self::Arithmetic(step) => step.work(),
+            Self::Table(step) => step.work(),
+            Self::Convert(step) => step.work(),
+            Self::Softmax(step) => step.work(),
+            Self::Concatenation(step) => step.work(),
+            Self::Pool(step) => step.work(),
+            Self::Mean(step) => step.work(),
+            Self::Pad(step) => step.work(),
+            Self::Slice(step) => step.work(),
+            Self::Resize(step) => step.work(),
+            Self::ArgMax(step) => step.work(),
+            Self::Gather(step) => step.work(),
         }
     }
 
@@ -86,6 +147,7 @@ impl Kernel {
         match self {
             Self::Conv(step) => step.scratch_bytes(),
             Self::Depthwise(step) => step.scratch_bytes(),
+            _ => 0,
         }
     }
 
@@ -99,6 +161,18 @@ impl Kernel {
         match self {
             Self::Conv(step) => step.run(inputs.get(0), output, scratch, fork),
             Self::Depthwise(step) => step.run(inputs.get(0), output, scratch, fork),
+            Self::Arithmetic(step) => step.run(inputs, output),
+            Self::Table(step) => step.run(inputs, output),
+            Self::Convert(step) => step.run(inputs, output),
+            Self::Softmax(step) => step.run(inputs, output),
+            Self::Concatenation(step) => step.run(inputs, output),
+            Self::Pool(step) => step.run(inputs, output),
+            Self::Mean(step) => step.run(inputs, output),
+            Self::Pad(step) => step.run(inputs, output),
+            Self::Slice(step) => step.run(inputs, output),
+            Self::Resize(step) => step.run(inputs, output),
+            Self::ArgMax(step) => step.run(inputs, output),
+            Self::Gather(step) => step.run(inputs, output),
         }
     }
 }

@@ -24,20 +24,39 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[cfg(test)]
+mod alone;
 mod arena;
+mod arg_max;
+mod arithmetic;
+mod broadcast;
+mod concatenation;
 mod conv;
+mod convert;
 mod depthwise;
 mod error;
+mod fixed;
 mod fork;
+mod gather;
+mod hard_swish;
 mod kernel;
 mod matmul;
+mod mean;
 mod op;
+mod pad;
 mod plan;
+mod pool;
 mod requant;
+mod resize;
 mod simd;
+mod slice;
+mod softmax;
+mod table;
 mod tensor;
+mod transpose;
 #[cfg(test)]
 mod twin;
+mod walk;
 mod window;
 
 pub use conv::{Conv, FullyConnected};

@@ -11,7 +11,7 @@
 use crate::error::Error;
 use crate::requant::{Activation, Requant};
 use crate::simd::{Isa, Set};
-use crate::tensor::Quant;
+use crate::tensor::{Element, Quant};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -67,7 +67,8 @@ impl Packed {
         isa: Isa,
         weights: Weights<'_>,
         bias: &[i32],
-        [input, output]: [Quant; 2],
+        input: Quant,
+        output: Element,
         activation: Activation,
     ) -> Result<Self, Error> {
         let channels = bias.len();

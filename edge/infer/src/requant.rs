@@ -1,7 +1,7 @@
 //! From a kernel's 32-bit sums back to 8 bits, with XNNPACK's rounding.
 
 use crate::error::Error;
-use crate::tensor::Quant;
+use crate::tensor::{Element, Quant};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -18,26 +18,44 @@ pub enum Activation {
     Relu,
     /// 0 to 6.
     Relu6,
+    /// -1 to 1.
+    ReluN1To1,
 }
 
 impl Activation {
-    /// The stored values it leaves, from the lowest to the highest.
-    pub(crate) fn range(self, output: Quant) -> [u8; 2] {
+    /// The real values it leaves, from the lowest to the highest.
+    pub(crate) const fn bounds(self) -> [f32; 2] {
         match self {
-            Self::None => [0, u8::MAX],
-            Self::Relu => [output.stored(0.0), u8::MAX],
-            Self::Relu6 => [output.stored(0.0), output.stored(6.0)],
+            Self::None => [f32::NEG_INFINITY, f32::INFINITY],
+            Self::Relu => [0.0, f32::INFINITY],
+            Self::Relu6 => [0.0, 6.0],
+            Self::ReluN1To1 => [-1.0, 1.0],
         }
     }
-}
 
-impl Quant {
-    /// The stored value nearest to a real one, half to even, clamped to 0..=255.
-    pub fn stored(&self, real: f32) -> u8 {
-        let value = libm::rintf(real / self.scale) + f32::from(self.zero_point);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-        let stored = value.clamp(0.0, 255.0) as u8;
-        stored
+    /// The stored values it leaves, as XNNPACK rounds them: with the zero point added, half to
+    /// even.
+    pub(crate) fn range(self, output: Element) -> Result<[u8; 2], Error> {
+        self.stored(output, |steps, zero_point| libm::rintf(steps + zero_point))
+    }
+
+    /// The same as TFLite's built-in kernels round it: before the zero point is added, half
+    /// away from it.
+    pub(crate) fn built_in_range(self, output: Element) -> Result<[u8; 2], Error> {
+        self.stored(output, |steps, zero_point| libm::roundf(steps) + zero_point)
+    }
+
+    fn stored(self, output: Element, round: fn(f32, f32) -> f32) -> Result<[u8; 2], Error> {
+        let quant = output.quant()?;
+        // The zero point is TFLite's own here: a sum's last bits depend on how large it is.
+        let excess = f32::from(output.excess());
+        let zero_point = f32::from(quant.zero_point) - excess;
+        Ok(self.bounds().map(|real| {
+            let stored = round(real / quant.scale, zero_point) + excess;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+            let stored = stored.clamp(0.0, 255.0) as u8;
+            stored
+        }))
     }
 }
 
@@ -60,9 +78,11 @@ impl Requant {
         input: Quant,
         weight_scales: &[f32],
         padded: usize,
-        output: Quant,
+        output: Element,
         activation: Activation,
     ) -> Result<Self, Error> {
+        let [low, high] = activation.range(output)?;
+        let output = output.quant()?;
         // In this order: it is XNNPACK's, and f32 products do not associate.
         let multiplier = |weight: &f32| input.scale * *weight / output.scale;
         let mut multipliers: Vec<f32> = weight_scales.iter().map(multiplier).collect();
@@ -73,7 +93,6 @@ impl Requant {
             return Err(Error::Scale);
         }
         multipliers.resize(padded.max(multipliers.len()), 0.0);
-        let [low, high] = activation.range(output);
         let zero_point = i32::from(output.zero_point);
         let above = |stored: u8| (i32::from(stored) - zero_point) as f32;
         let (low, high) = (above(low), above(high));
@@ -97,7 +116,7 @@ impl Requant {
         clippy::cast_sign_loss,
         reason = "bits of floats of one binade are differences of integers; the range is a u8's"
     )]
-    fn stored(&self, value: f32) -> u8 {
+    pub(crate) fn stored(&self, value: f32) -> u8 {
         // Comparisons, not `clamp`: a NaN cannot get here, and this is two instructions.
         let value = if value < self.low { self.low } else { value };
         let value = if value > self.high { self.high } else { value };
@@ -148,10 +167,47 @@ mod tests {
 
     #[test]
     fn activations_cut_at_their_stored_values() {
-        let quant = Quant { scale: 0.05, zero_point: 100 };
-        assert_eq!(Activation::None.range(quant), [0, 255]);
-        assert_eq!(Activation::Relu.range(quant), [100, 255]);
-        assert_eq!(Activation::Relu6.range(quant), [100, 220]);
+        let range = |activation: Activation| {
+            let element = Element::U8(Quant { scale: 0.05, zero_point: 100 });
+            assert_eq!(activation.range(element), activation.built_in_range(element));
+            activation.range(element)
+        };
+        assert_eq!(range(Activation::None), Ok([0, 255]));
+        assert_eq!(range(Activation::Relu), Ok([100, 255]));
+        assert_eq!(range(Activation::Relu6), Ok([100, 220]));
+        assert_eq!(range(Activation::ReluN1To1), Ok([80, 120]));
+        assert_eq!(Activation::Relu.range(Element::F32), Err(Error::Element));
+    }
+
+    #[test]
+    fn a_bound_on_a_half_goes_to_even_with_its_zero_point() {
+        // 6 / 4 = 1.5 steps above the zero point.
+        for (zero_point, xnnpack, built_in) in [(3, 4, 5), (4, 6, 6), (255, 255, 255)] {
+            let element = Element::U8(Quant { scale: 4.0, zero_point });
+            assert_eq!(Activation::Relu6.range(element), Ok([zero_point, xnnpack]));
+            assert_eq!(Activation::Relu6.built_in_range(element), Ok([zero_point, built_in]));
+        }
+    }
+
+    #[test]
+    fn a_bound_is_summed_with_tflites_own_zero_point() {
+        // Just below 7.5 steps: added to 130, f32 has no room for the difference.
+        let quant = Quant { scale: 6.0 / 7.499_999, zero_point: 130 };
+        assert_eq!(Activation::Relu6.range(Element::U8(quant)), Ok([130, 138]));
+        assert_eq!(Activation::Relu6.range(Element::I8(quant)), Ok([130, 137]));
+    }
+
+    #[test]
+    fn the_zero_point_is_added_before_rounding() {
+        let scale = 6.0 / 119.5;
+        for (zero_point, expect, built_in) in [(3, 122, 123), (4, 124, 124), (51, 170, 171)] {
+            for element in [Element::U8, Element::I8] {
+                let element = element(Quant { scale, zero_point });
+                assert_eq!(Activation::Relu6.range(element), Ok([zero_point, expect]));
+                let range = Activation::Relu6.built_in_range(element);
+                assert_eq!(range, Ok([zero_point, built_in]));
+            }
+        }
     }
 
     #[test]
@@ -159,7 +215,7 @@ mod tests {
         let good = Quant { scale: 0.5, zero_point: 0 };
         for bad in [0.0, -1.0, f32::NAN, f32::INFINITY, 1e-45] {
             let quant = Quant { scale: bad, zero_point: 0 };
-            let refused = Requant::new(quant, &[bad], 1, good, Activation::None);
+            let refused = Requant::new(quant, &[bad], 1, Element::U8(good), Activation::None);
             assert_eq!(refused.err(), Some(Error::Scale), "{bad}");
         }
     }

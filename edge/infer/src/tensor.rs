@@ -131,6 +131,15 @@ impl Element {
         }
     }
 
+    /// Refuses an output that does not mean the same by the same bytes.
+    pub(crate) fn kept(self, output: Self) -> Result<(), Error> {
+        match (self == output, self.is_like(output)) {
+            (true, _) => Ok(()),
+            (_, true) => Err(Error::Requantized),
+            _ => Err(Error::Element),
+        }
+    }
+
     /// Whether both are of one type, whatever their scales.
     pub const fn is_like(self, other: Self) -> bool {
         matches!(

@@ -52,7 +52,8 @@ impl Case {
         let quant = quant(random);
         let scale = |random: &mut Random| 0.001 + random.below(100) as f32 * 1e-5;
         let output = Quant { scale: quant.scale * spread, zero_point: random.byte() };
-        let activations = [Activation::None, Activation::Relu, Activation::Relu6];
+        let activations =
+            [Activation::None, Activation::Relu, Activation::Relu6, Activation::ReluN1To1];
         let per_channel = random.below(2) == 0;
         Self {
             input: Tensor { shape, element: Element::U8(quant) },
@@ -64,7 +65,7 @@ impl Case {
             bias: (0..channels_out).map(|_| bias(random)).collect(),
             scales: (0..channels_out).map(|_| scale(random)).collect(),
             output,
-            activation: activations[random.below(3)],
+            activation: activations[random.below(4)],
             picture: (0..shape.count()).map(|_| random.byte()).collect(),
         }
     }
@@ -161,11 +162,12 @@ impl Case {
         let multiplier = self.quant().scale * self.scales[channel] / self.output.scale;
         let zero_point = f32::from(self.output.zero_point);
         let value = libm::rintf(sum as f32 * multiplier) + zero_point;
-        let real = |real: f32| libm::rintf(real / self.output.scale) + zero_point;
+        let real = |real: f32| libm::rintf(real / self.output.scale + zero_point);
         let value = match self.activation {
             Activation::None => value,
             Activation::Relu => value.max(real(0.0)),
             Activation::Relu6 => value.max(real(0.0)).min(real(6.0)),
+            Activation::ReluN1To1 => value.max(real(-1.0)).min(real(1.0)),
         };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
         let stored = value.clamp(0.0, 255.0) as u8;
@@ -179,6 +181,26 @@ impl Case {
         plan.run(&mut arena, &Alone);
         plan.output(0, &arena).to_vec()
     }
+}
+
+/// What one step makes of its inputs, all but the first of them constants.
+pub(crate) fn run_op(
+    op: &Op<'_>,
+    inputs: &[(Tensor, &[u8])],
+    output: Tensor,
+) -> Result<Vec<u8>, Error> {
+    let target = Target { isa: Isa::SCALAR, ways: 1 };
+    let (mut builder, first) = Builder::new(target, inputs[0].0)?;
+    let mut ids = vec![first];
+    for (tensor, bytes) in &inputs[1..] {
+        ids.push(builder.constant(*tensor, bytes)?);
+    }
+    let output = builder.add(op, &ids, output)?;
+    let plan = builder.finish(&[output])?;
+    let mut arena = vec![0xa5; plan.arena_bytes()];
+    plan.input(&mut arena).copy_from_slice(inputs[0].1);
+    plan.run(&mut arena, &Alone);
+    Ok(plan.output(0, &arena).to_vec())
 }
 
 fn signed(side: usize) -> isize {

@@ -74,6 +74,13 @@ impl Axis {
         (source < self.input).then_some(source)
     }
 
+    /// The inputs under a kernel without gaps for output `at`.
+    pub(crate) fn under(&self, at: usize) -> core::ops::Range<usize> {
+        let first = at * self.stride;
+        let end = (first + self.kernel).saturating_sub(self.before).min(self.input);
+        first.saturating_sub(self.before)..end
+    }
+
     /// The outputs whose whole kernel lies inside the input.
     pub(crate) fn inside(&self) -> core::ops::Range<usize> {
         let reach = (self.kernel - 1) * self.dilation + 1;
