@@ -19,6 +19,8 @@ use core::ops::Range;
 
 /// Channels that the scalar kernel sums together.
 const CHANNELS: usize = 8;
+/// Output pixels at a border that are laid out together.
+const BORDER: usize = 8;
 
 /// A depthwise convolution as the file describes it.
 #[derive(Debug, Clone, Copy)]
@@ -197,7 +199,7 @@ impl Step {
 
     /// Memory that [`Step::run`] wants to work in.
     pub(crate) fn scratch_bytes(&self) -> usize {
-        self.packed.taps * self.packed.channels * self.ways
+        BORDER * self.packed.taps * self.packed.channels * self.ways
     }
 
     pub(crate) fn run<F: Fork>(
@@ -246,9 +248,15 @@ impl Step {
         out: &mut [u8],
         scratch: &mut [u8],
     ) {
-        for (column, out) in columns.zip(out.chunks_exact_mut(self.packed.channels)) {
-            self.lay_out(input, row, column, scratch);
-            let taps = Taps { bytes: scratch, starts: &self.laid_out, advance: 0, count: 1 };
+        let advance = self.packed.taps * self.packed.channels;
+        let blocks = out.chunks_mut(BORDER * self.packed.channels);
+        for (first, out) in columns.step_by(BORDER).zip(blocks) {
+            let count = out.len() / self.packed.channels;
+            let laid_out = scratch.chunks_exact_mut(advance);
+            for (column, laid_out) in (first..first + count).zip(laid_out) {
+                self.lay_out(input, row, column, laid_out);
+            }
+            let taps = Taps { bytes: scratch, starts: &self.laid_out, advance, count };
             self.packed.run(taps, out);
         }
     }

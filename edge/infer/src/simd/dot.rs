@@ -8,13 +8,15 @@
 //! ```
 #![expect(unsafe_code, reason = "an instruction that has no stable intrinsic")]
 
-use super::neon::{self, Range, load_f32, load_i8, load_i32, load_u8, scaled, store_u8};
+use super::neon::{
+    self, Range, load_f32, load_i8, load_i32, load_u8, load_u32, scaled, store_i32, store_u8,
+};
 use crate::matmul::{Packed, Rows};
 use core::arch::aarch64::{
-    float32x4_t, int8x16_t, int32x4_t, uint8x16_t, vaddq_s32, vaddvq_u32, vdupq_n_s32, vdupq_n_u8,
-    vdupq_n_u32, veorq_u8, vgetq_lane_u64, vpadalq_u16, vpaddlq_u8, vreinterpretq_s8_u8,
-    vreinterpretq_u8_u64, vreinterpretq_u32_u8, vreinterpretq_u64_u8, vreinterpretq_u64_u32,
-    vtrn1q_u32, vtrn1q_u64, vtrn2q_u32, vtrn2q_u64,
+    float32x4_t, int8x16_t, int32x4_t, uint8x16_t, vaddq_s32, vdupq_n_s32, vdupq_n_u8, vdupq_n_u32,
+    veorq_u8, vgetq_lane_u64, vmulq_n_s32, vpadalq_u16, vpaddlq_u8, vreinterpretq_s8_u8,
+    vreinterpretq_s32_u32, vreinterpretq_u8_u32, vreinterpretq_u8_u64, vreinterpretq_u32_u8,
+    vreinterpretq_u64_u8, vreinterpretq_u64_u32, vtrn1q_u32, vtrn1q_u64, vtrn2q_u32, vtrn2q_u64,
 };
 use core::arch::asm;
 
@@ -33,14 +35,18 @@ pub(crate) fn is_there() -> bool {
     neon::is_there() && cfg!(target_os = "linux") && features() >> 44 & 0xf != 0
 }
 
-/// `ID_AA64ISAR0_EL1`: four bits for each group of instructions, those of the dot product from
-/// 44 on (Arm Architecture Reference Manual, D23.2).
+/// `ID_AA64ISAR0_EL1`: four bits for each group of instructions, from bit 44 on those of the
+/// dot product (Arm Architecture Reference Manual, among its system registers).
 fn features() -> u64 {
     let features;
     // SAFETY: programs may not read this register, but Linux does it for them (its
     // Documentation/arch/arm64/cpu-feature-registers.rst); elsewhere this is not called.
     unsafe {
-        asm!("mrs {}, ID_AA64ISAR0_EL1", out(reg) features, options(pure, nomem, nostack, preserves_flags));
+        asm!(
+            "mrs {}, ID_AA64ISAR0_EL1",
+            out(reg) features,
+            options(pure, nomem, nostack, preserves_flags)
+        );
     }
     features
 }
@@ -64,7 +70,7 @@ fn blocks(packed: &Packed, rows: Rows<'_>, scratch: &mut [u8], out: &mut [u8]) {
         let count = out.len() / packed.channels;
         let bytes = &rows.bytes[first * rows.stride..];
         let own = lay_out(packed, Rows { bytes, count, ..rows }, steps);
-        panels(packed, steps, &own, out);
+        panels(packed, &steps[..count.div_ceil(SIDE) * packed.groups], &own, out);
     }
 }
 
@@ -72,8 +78,7 @@ fn blocks(packed: &Packed, rows: Rows<'_>, scratch: &mut [u8], out: &mut [u8]) {
 #[target_feature(enable = "neon")]
 fn lay_out(packed: &Packed, rows: Rows<'_>, steps: &mut [Step<u8>]) -> [i32; BLOCK] {
     let mut own = [0; BLOCK];
-    let quarters = own.as_chunks_mut::<4>().0;
-    for (at, own) in (0..rows.count).step_by(4).zip(quarters) {
+    for (at, own) in (0..rows.count).step_by(4).zip(own.as_chunks_mut::<4>().0) {
         let tile = &mut steps[at / SIDE * packed.groups..][..packed.groups];
         // Beyond the last row, that one again: what comes of it is not stored.
         let row = |next: usize| {
@@ -81,7 +86,7 @@ fn lay_out(packed: &Packed, rows: Rows<'_>, steps: &mut [Step<u8>]) -> [i32; BLO
             &rows.bytes[at * rows.stride..][..packed.row_bytes()]
         };
         let sums = lay_out_four([row(0), row(1), row(2), row(3)], at / 4 % 2, tile);
-        *own = sums.map(|sum| packed.correction.wrapping_mul(sum));
+        store_i32(vmulq_n_s32(sums, packed.correction), own);
     }
     own
 }
@@ -89,34 +94,26 @@ fn lay_out(packed: &Packed, rows: Rows<'_>, steps: &mut [Step<u8>]) -> [i32; BLO
 /// Lays out one half of a tile; the sums of its rows.
 #[inline]
 #[target_feature(enable = "neon")]
-fn lay_out_four(rows: [&[u8]; 4], half: usize, tile: &mut [Step<u8>]) -> [i32; 4] {
-    let chunks = rows.map(|row| row.as_chunks::<16>().0);
+fn lay_out_four(rows: [&[u8]; 4], half: usize, tile: &mut [Step<u8>]) -> int32x4_t {
     let (whole, rest) = tile.as_chunks_mut::<4>();
-    let mut sums = [vdupq_n_u32(0); 4];
-    for (at, steps) in whole.iter_mut().enumerate() {
-        let values = [
-            load_u8(&chunks[0][at]),
-            load_u8(&chunks[1][at]),
-            load_u8(&chunks[2][at]),
-            load_u8(&chunks[3][at]),
-        ];
-        for (sum, values) in sums.iter_mut().zip(values) {
-            *sum = vpadalq_u16(*sum, vpaddlq_u8(values));
-        }
-        for (step, values) in steps.iter_mut().zip(turned(values)) {
-            store_u8(veorq_u8(values, vdupq_n_u8(0x80)), &mut step[half]);
+    let mut sums = vdupq_n_u32(0);
+    let mut place = |values: uint8x16_t, step: &mut Step<u8>| {
+        sums = vpadalq_u16(sums, vpaddlq_u8(values));
+        store_u8(veorq_u8(values, vdupq_n_u8(0x80)), &mut step[half]);
+    };
+    let [a, b, c, d] = rows.map(|row| row.as_chunks::<16>());
+    for (((a, b), (c, d)), steps) in a.0.iter().zip(b.0).zip(c.0.iter().zip(d.0)).zip(whole) {
+        let turned = turned([load_u8(a), load_u8(b), load_u8(c), load_u8(d)]);
+        for (values, step) in turned.into_iter().zip(steps) {
+            place(values, step);
         }
     }
-    let mut own = [0; 4];
-    for (row, own) in own.iter_mut().enumerate() {
-        *own = vaddvq_u32(sums[row]).cast_signed();
-        let last = rows[row][whole.len() * 16..].as_chunks::<STEP>().0;
-        for (step, values) in rest.iter_mut().zip(last) {
-            step[half].as_chunks_mut().0[row] = values.map(|value| value ^ 0x80);
-            *own += values.iter().map(|value| i32::from(*value)).sum::<i32>();
-        }
+    let [a, b, c, d] = [a, b, c, d].map(|(_, last)| last.as_chunks::<STEP>().0);
+    for (((a, b), (c, d)), step) in a.iter().zip(b).zip(c.iter().zip(d)).zip(rest) {
+        let words = [*a, *b, *c, *d].map(u32::from_le_bytes);
+        place(vreinterpretq_u8_u32(load_u32(&words)), step);
     }
-    own
+    vreinterpretq_s32_u32(sums)
 }
 
 /// A matrix of 4 rows and 4 columns, 4 bytes in each place, with both exchanged.

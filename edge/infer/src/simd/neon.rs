@@ -6,10 +6,10 @@ pub(crate) mod matmul;
 
 use crate::requant::Requant;
 use core::arch::aarch64::{
-    float32x4_t, int8x16_t, int16x8_t, int32x4_t, uint8x8_t, uint8x16_t, vcombine_s16, vcombine_u8,
-    vcvtnq_s32_f32, vcvtq_f32_s32, vdupq_n_s16, vdupq_n_u8, vget_low_u8, vld1_u8, vld1q_f32,
-    vld1q_s8, vld1q_s16, vld1q_s32, vld1q_u8, vmax_u8, vmaxq_u8, vmin_u8, vminq_u8, vmulq_f32,
-    vqaddq_s16, vqmovn_s32, vqmovun_s16, vst1_u8, vst1q_u8,
+    float32x4_t, int8x16_t, int16x8_t, int32x4_t, uint8x8_t, uint8x16_t, uint32x4_t, vcombine_s16,
+    vcombine_u8, vcvtnq_s32_f32, vcvtq_f32_s32, vdupq_n_s16, vdupq_n_u8, vget_low_u8, vld1_u8,
+    vld1q_f32, vld1q_s8, vld1q_s16, vld1q_s32, vld1q_u8, vld1q_u32, vmax_u8, vmaxq_u8, vmin_u8,
+    vminq_u8, vmulq_f32, vqaddq_s16, vqmovn_s32, vqmovun_s16, vst1_u8, vst1q_s32, vst1q_u8,
 };
 use core::arch::asm;
 
@@ -94,22 +94,26 @@ loads! {
     load_half_u8: vld1_u8([u8; 8]) -> uint8x8_t;
     load_i8: vld1q_s8([i8; 16]) -> int8x16_t;
     load_i16: vld1q_s16([i16; 8]) -> int16x8_t;
+    load_u32: vld1q_u32([u32; 4]) -> uint32x4_t;
     load_i32: vld1q_s32([i32; 4]) -> int32x4_t;
     load_f32: vld1q_f32([f32; 4]) -> float32x4_t;
 }
 
-#[inline]
-#[target_feature(enable = "neon")]
-pub(super) fn store_u8(values: uint8x16_t, to: &mut [u8; 16]) {
-    // SAFETY: the array is exactly what the vector holds, and needs no alignment.
-    unsafe { vst1q_u8(to.as_mut_ptr(), values) }
+macro_rules! stores {
+    ($($name:ident: $store:ident($vector:ty) -> [$element:ty; $count:literal];)*) => {$(
+        #[inline]
+        #[target_feature(enable = "neon")]
+        pub(super) fn $name(values: $vector, to: &mut [$element; $count]) {
+            // SAFETY: the array is exactly what the vector holds, and needs no alignment.
+            unsafe { $store(to.as_mut_ptr(), values) }
+        }
+    )*};
 }
 
-#[inline]
-#[target_feature(enable = "neon")]
-pub(super) fn store_half_u8(values: uint8x8_t, to: &mut [u8; 8]) {
-    // SAFETY: the array is exactly what the vector holds, and needs no alignment.
-    unsafe { vst1_u8(to.as_mut_ptr(), values) }
+stores! {
+    store_u8: vst1q_u8(uint8x16_t) -> [u8; 16];
+    store_half_u8: vst1_u8(uint8x8_t) -> [u8; 8];
+    store_i32: vst1q_s32(int32x4_t) -> [i32; 4];
 }
 
 macro_rules! multiplies {

@@ -63,7 +63,9 @@ impl<const N: usize> Block<'_, N> {
     #[inline(never)]
     #[target_feature(enable = "neon")]
     fn nine(self, starts: &[usize; NINE], taps: Taps<'_>, out: &mut [u8]) {
-        let weights: [[int16x8_t; N]; NINE] = array::from_fn(|tap| self.weights(tap));
+        let weights = |tap: usize| tap * self.packed.channels + self.first;
+        let weights: [[int16x8_t; N]; NINE] =
+            array::from_fn(|tap| halves(&self.packed.weights[weights(tap)..]));
         let (bias, multipliers) = (self.bias(), self.multipliers());
         let last = (taps.count - 1) * taps.advance;
         let row = |tap: usize| &taps.bytes[starts[tap] + self.first..][..last + N * HALF];
@@ -82,23 +84,35 @@ impl<const N: usize> Block<'_, N> {
     #[inline(never)]
     #[target_feature(enable = "neon")]
     fn any(self, taps: Taps<'_>, out: &mut [u8]) {
-        let (bias, multipliers) = (self.bias(), self.multipliers());
-        for (pixel, out) in out.chunks_exact_mut(self.packed.channels).enumerate() {
-            let bytes = &taps.bytes[pixel * taps.advance + self.first..];
-            let mut sums = bias;
-            for (tap, start) in taps.starts.iter().enumerate() {
-                add(&mut sums, &bytes[*start..][..N * HALF], &self.weights(tap));
+        let last = taps.starts.iter().max().copied().unwrap_or(0);
+        for (first, out) in (0..).step_by(2).zip(out.chunks_mut(2 * self.packed.channels)) {
+            let bytes = &taps.bytes[first * taps.advance + self.first..];
+            if out.len() > self.packed.channels {
+                self.few::<2>(&bytes[..taps.advance + last + N * HALF], taps, out);
+            } else {
+                self.few::<1>(&bytes[..last + N * HALF], taps, out);
             }
-            self.store(sums, &multipliers, out);
         }
     }
 
+    /// A few pixels together, for which the weights are read once; `bytes` ends where the last
+    /// pixel's last tap does.
     #[inline]
     #[target_feature(enable = "neon")]
-    fn weights(&self, tap: usize) -> [int16x8_t; N] {
-        let weights = &self.packed.weights[tap * self.packed.channels + self.first..];
-        let halves = weights[..N * HALF].as_chunks().0;
-        array::from_fn(|half| load_i16(&halves[half]))
+    fn few<const P: usize>(&self, bytes: &[u8], taps: Taps<'_>, out: &mut [u8]) {
+        let mut sums = [self.bias(); P];
+        let starts = taps.starts.iter().zip(self.packed.weights.chunks_exact(self.packed.channels));
+        for (start, weights) in starts {
+            let weights = halves(&weights[self.first..]);
+            for (pixel, sums) in sums.iter_mut().enumerate() {
+                let at = pixel * taps.advance + start;
+                // SAFETY: no pixel before the last and no tap before its last lies further.
+                add(sums, unsafe { bytes.get_unchecked(at..at + N * HALF) }, &weights);
+            }
+        }
+        for (sums, out) in sums.into_iter().zip(out.chunks_exact_mut(self.packed.channels)) {
+            self.store(sums, &self.multipliers(), out);
+        }
     }
 
     #[inline]
@@ -129,6 +143,14 @@ impl<const N: usize> Block<'_, N> {
 
 /// Of each half, its two quarters.
 type Sums<const N: usize> = [[int32x4_t; 2]; N];
+
+/// The first weights of a row.
+#[inline]
+#[target_feature(enable = "neon")]
+fn halves<const N: usize>(weights: &[i16]) -> [int16x8_t; N] {
+    let halves = weights[..N * HALF].as_chunks().0;
+    array::from_fn(|half| load_i16(&halves[half]))
+}
 
 /// Adds the products of one tap.
 #[inline]

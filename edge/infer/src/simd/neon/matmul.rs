@@ -57,10 +57,11 @@ fn blocks(packed: &Packed, rows: Rows<'_>, scratch: &mut [u8], out: &mut [u8]) {
         let count = out.len() / packed.channels;
         let bytes = &rows.bytes[first * rows.stride..];
         let own = lay_out(packed, Rows { bytes, count, ..rows }, steps);
+        let tiles = &steps[..count.div_ceil(SIDE) * packed.groups];
         if packed.pairs_fit {
-            panels::<true>(packed, steps, &own, out);
+            panels::<true>(packed, tiles, &own, out);
         } else {
-            panels::<false>(packed, steps, &own, out);
+            panels::<false>(packed, tiles, &own, out);
         }
     }
 }
