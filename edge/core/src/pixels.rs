@@ -5,6 +5,8 @@
 //! target pixel is the average of the area it covers, weighted exactly; where it is coarser,
 //! neighbours are interpolated.
 
+mod sample;
+
 use core::ops::Range;
 
 /// Longest side of a picture, pixels.
@@ -84,8 +86,8 @@ impl<'a> View<'a> {
             return false;
         }
         match self {
-            Self::Rgb(rows) => sample(rows, tensor, width, height, rgb_at, |rgb| rgb),
-            Self::Yuyv(rows) => sample(rows, tensor, width, height, yuv_at, rgb_of_yuv),
+            Self::Rgb(rows) => sample::rgb(rows, tensor, width, height),
+            Self::Yuyv(rows) => sample::yuyv(rows, tensor, width, height),
         }
         true
     }
@@ -105,142 +107,6 @@ impl<'a> View<'a> {
         }
         true
     }
-}
-
-/// One axis of a picture stretched onto one axis of a tensor.
-#[derive(Debug, Clone, Copy)]
-struct Axis {
-    source: usize,
-    target: usize,
-}
-
-/// The source pixels under one target pixel: a first and a last with weights of their own,
-/// and those between with the same weight each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Span {
-    first: usize,
-    last: usize,
-    /// Weights of the first, of each between, of the last; 0 for the last where it is the
-    /// first.
-    weights: [u32; 3],
-}
-
-impl Axis {
-    /// The sum of the weights of any span.
-    fn whole(self) -> usize {
-        if self.source >= self.target { self.source } else { 2 * self.target }
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "sides are at most SIDE_MAX")]
-    fn span(self, at: usize) -> Span {
-        let Self { source, target } = self;
-        if source >= target {
-            // In units of 1/target of a source pixel, target pixel `at` covers this.
-            let (from, to) = (at * source, (at + 1) * source);
-            let (first, last) = (from / target, (to - 1) / target);
-            if first == last {
-                return Span { first, last, weights: [(to - from) as u32, 0, 0] };
-            }
-            let head = (first + 1) * target - from;
-            let tail = to - last * target;
-            Span { first, last, weights: [head as u32, target as u32, tail as u32] }
-        } else {
-            // The centre, in units of 1/(2 target) of a source pixel, from the first centre.
-            let centre = ((2 * at + 1) * source).saturating_sub(target);
-            let (first, share) = (centre / (2 * target), centre % (2 * target));
-            let last = (first + 1).min(source - 1);
-            if first == last {
-                return Span { first, last, weights: [2 * target as u32, 0, 0] };
-            }
-            Span { first, last, weights: [(2 * target - share) as u32, 0, share as u32] }
-        }
-    }
-}
-
-fn sample(
-    rows: &Rows<'_>,
-    tensor: &mut [u8],
-    width: usize,
-    height: usize,
-    at: impl Fn(&[u8], usize) -> [u32; 3] + Copy,
-    finish: impl Fn([u8; 3]) -> [u8; 3],
-) {
-    let across = Axis { source: rows.width, target: width };
-    let down = Axis { source: rows.height, target: height };
-    let unit = 1.0 / (across.whole() as f64 * down.whole() as f64);
-    let (pixels, _) = tensor.as_chunks_mut::<3>();
-    for (row, pixels) in pixels.chunks_exact_mut(width).enumerate() {
-        let vertical = down.span(row);
-        for (column, pixel) in pixels.iter_mut().enumerate() {
-            let horizontal = across.span(column);
-            let mut sums = [0_u64; 3];
-            for source in vertical.first..=vertical.last {
-                let weight = u64::from(vertical.weight(source));
-                let line = line_sums(rows.row(source), &horizontal, at);
-                for (sum, line) in sums.iter_mut().zip(line) {
-                    *sum += weight * u64::from(line);
-                }
-            }
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean")]
-            let mean = |sum: u64| (sum as f64 * unit + 0.5) as u8;
-            *pixel = finish(sums.map(mean));
-        }
-    }
-}
-
-impl Span {
-    fn weight(&self, at: usize) -> u32 {
-        let [head, body, tail] = self.weights;
-        if at == self.first {
-            head
-        } else if at == self.last {
-            tail
-        } else {
-            body
-        }
-    }
-}
-
-/// The weighted sums of one row under a span; at most 255 * 16384.
-#[inline]
-fn line_sums(row: &[u8], span: &Span, at: impl Fn(&[u8], usize) -> [u32; 3]) -> [u32; 3] {
-    let [head, body, tail] = span.weights;
-    let mut sums = at(row, span.first).map(|value| value * head);
-    if span.last > span.first {
-        let mut between = [0; 3];
-        for column in span.first + 1..span.last {
-            let values = at(row, column);
-            for (sum, value) in between.iter_mut().zip(values) {
-                *sum += value;
-            }
-        }
-        let last = at(row, span.last);
-        for ((sum, between), last) in sums.iter_mut().zip(between).zip(last) {
-            *sum += between * body + last * tail;
-        }
-    }
-    sums
-}
-
-#[inline]
-fn rgb_at(row: &[u8], column: usize) -> [u32; 3] {
-    let at = column * 3;
-    [row[at], row[at + 1], row[at + 2]].map(u32::from)
-}
-
-#[inline]
-fn yuv_at(row: &[u8], column: usize) -> [u32; 3] {
-    let pair = column / 2 * 4;
-    [row[column * 2], row[pair + 1], row[pair + 3]].map(u32::from)
-}
-
-/// BT.601 limited range to RGB, in integers of 1/256.
-#[inline]
-fn rgb_of_yuv([y, u, v]: [u8; 3]) -> [u8; 3] {
-    let (y, u, v) = (298 * (i32::from(y) - 16), i32::from(u) - 128, i32::from(v) - 128);
-    #[expect(clippy::cast_sign_loss, reason = "clamped")]
-    let byte = |value: i32| ((value + 128) >> 8).clamp(0, 255) as u8;
-    [byte(y + 409 * v), byte(y - 100 * u - 208 * v), byte(y + 516 * u)]
 }
 
 fn luma(
@@ -362,7 +228,7 @@ mod tests {
             let means = naive((width, height), (w, h), at);
             for (ours, mean) in tensor.iter().zip(means.as_flattened()) {
                 let off = (f64::from(*ours) - mean).abs();
-                assert!(off < 0.5 + 1e-6, "{width}x{height} to {w}x{h}: {ours}, {mean}");
+                assert!(off < 0.5 + 1e-4, "{width}x{height} to {w}x{h}: {ours}, {mean}");
             }
         }
     }
@@ -389,7 +255,7 @@ mod tests {
                 let rgb = [y + 1.402 * v, y - 0.344_14 * u - 0.714_14 * v, y + 1.772 * u];
                 for (ours, expect) in ours.iter().zip(rgb) {
                     let off = (f64::from(*ours) - expect.clamp(0.0, 255.0)).abs();
-                    assert!(off < 2.5, "{ours} is not {expect}");
+                    assert!(off < 0.51, "{ours} is not {expect}");
                 }
             }
         }
@@ -424,7 +290,7 @@ mod tests {
         let white = [235, 128, 235, 128];
         let black = [16, 128, 16, 128];
         let red = [81, 90, 81, 240];
-        for (bytes, expect) in [(white, [255; 3]), (black, [0; 3]), (red, [255, 0, 0])] {
+        for (bytes, expect) in [(white, [255; 3]), (black, [0; 3]), (red, [254, 0, 0])] {
             let view = View::yuyv(&bytes, 2, 1, 4).expect("it fits");
             let mut tensor = [9; 3];
             assert!(view.sample_into(&mut tensor, 1, 1));

@@ -14,7 +14,7 @@ use crate::window::{Axis, Window};
 /// Bytes of patches that are laid out together: one pass over the weights serves them all,
 /// and they stay in a small core's first cache.
 const BLOCK_BYTES: usize = 16 << 10;
-/// Most output pixels of a block, and fewest.
+/// Most output pixels of a block, and fewest; whole tiles of every kernel.
 const BLOCK: (usize, usize) = (64, 8);
 
 /// A convolution as the file describes it.
@@ -113,6 +113,7 @@ impl Step {
         let packed =
             Packed::new(isa, conv.weights, conv.bias, quant, output.element, conv.activation)?;
         let block = (BLOCK_BYTES / packed.row_bytes()).clamp(BLOCK.1, BLOCK.0);
+        let block = block / BLOCK.1 * BLOCK.1;
         let block = block.min(rows.output * columns.output);
         let padding = quant.zero_point;
         Ok(Self { rows, columns, channels_in, packed, padding, block, ways })

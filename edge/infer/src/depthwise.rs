@@ -8,6 +8,8 @@ use crate::error::Error;
 use crate::fork::{Fork, Job, split};
 use crate::matmul::{Weights, fold};
 use crate::requant::{Activation, Requant};
+#[cfg(target_arch = "aarch64")]
+use crate::simd::neon;
 use crate::simd::{Isa, Set};
 use crate::tensor::{Element, Quant, Shape, Tensor};
 use crate::window::{Axis, Window};
@@ -86,10 +88,12 @@ impl Packed {
     fn run(&self, taps: Taps<'_>, out: &mut [u8]) {
         match self.isa.0 {
             Set::Scalar => self.run_scalar(taps, out),
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon | Set::Dot => neon::depthwise::run(self, taps, out),
         }
     }
 
-    fn run_scalar(&self, taps: Taps<'_>, out: &mut [u8]) {
+    pub(crate) fn run_scalar(&self, taps: Taps<'_>, out: &mut [u8]) {
         for (pixel, out) in (0..taps.count).zip(out.chunks_exact_mut(self.channels)) {
             let bytes = &taps.bytes[pixel * taps.advance..];
             let (blocks, rest) = out.as_chunks_mut::<CHANNELS>();

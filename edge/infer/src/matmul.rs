@@ -11,6 +11,8 @@
 use crate::error::Error;
 use crate::requant::{Activation, Requant};
 use crate::simd::{Isa, Set};
+#[cfg(target_arch = "aarch64")]
+use crate::simd::{dot, neon};
 use crate::tensor::{Element, Quant};
 use alloc::boxed::Box;
 use alloc::vec;
@@ -34,6 +36,16 @@ pub(crate) struct Layout {
     pub(crate) panel: usize,
     /// Values of `k` that lie together.
     pub(crate) group: usize,
+    /// Whether rows are read as `i8`, less 128.
+    pub(crate) signed: bool,
+}
+
+impl Layout {
+    /// What a channel's sums lack where rows are read less 128.
+    fn lack(self, weights: &[i8]) -> i32 {
+        let weights = weights.iter().map(|weight| 128 * i32::from(*weight));
+        if self.signed { weights.fold(0, i32::wrapping_add) } else { 0 }
+    }
 }
 
 /// Rows to be multiplied: `count` of them, `stride` bytes from one to the next.
@@ -54,6 +66,9 @@ pub(crate) struct Packed {
     /// Groups of a row.
     pub(crate) groups: usize,
     pub(crate) weights: Box<[i8]>,
+    /// NEON: whether two products may be added in 16 bits.
+    #[cfg(target_arch = "aarch64")]
+    pub(crate) pairs_fit: bool,
     /// For whole panels; with the input's zero point folded in.
     pub(crate) bias: Box<[i32]>,
     /// What the sum of a row is multiplied with.
@@ -85,15 +100,21 @@ impl Packed {
         let rows = weights.stored.chunks_exact(depth);
         let mut folded = rows
             .zip(bias)
-            .map(|(row, bias)| fold(row, weights.zero_point, *bias, input.zero_point))
+            .map(|(row, bias)| {
+                let bias = fold(row, weights.zero_point, *bias, input.zero_point)?;
+                Ok(bias.wrapping_add(layout.lack(row)))
+            })
             .collect::<Result<Vec<i32>, Error>>()?;
         folded.resize(padded, 0);
+        let packed = pack(layout, weights.stored, depth, padded, groups);
         Ok(Self {
             isa,
             layout,
             channels,
             groups,
-            weights: pack(layout, weights.stored, depth, padded, groups),
+            #[cfg(target_arch = "aarch64")]
+            pairs_fit: neon::matmul::pairs_fit(&packed),
+            weights: packed,
             bias: folded.into(),
             correction: -i32::from(weights.zero_point),
             requant: Requant::new(input, weights.scales, padded, output, activation)?,
@@ -107,16 +128,32 @@ impl Packed {
     }
 
     /// Memory that [`Packed::multiply`] wants for `count` rows.
-    pub(crate) fn scratch_bytes(&self, _count: usize) -> usize {
+    #[cfg_attr(
+        not(target_arch = "aarch64"),
+        expect(unused_variables, reason = "only kernels of aarch64 want it")
+    )]
+    pub(crate) fn scratch_bytes(&self, count: usize) -> usize {
         match self.isa.0 {
             Set::Scalar => 0,
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => neon::matmul::scratch_bytes(self, count),
+            #[cfg(target_arch = "aarch64")]
+            Set::Dot => dot::scratch_bytes(self, count),
         }
     }
 
     /// Multiplies rows; `out` is `[count, channels]`.
-    pub(crate) fn multiply(&self, rows: Rows<'_>, _scratch: &mut [u8], out: &mut [u8]) {
+    #[cfg_attr(
+        not(target_arch = "aarch64"),
+        expect(unused_variables, reason = "only kernels of aarch64 want it")
+    )]
+    pub(crate) fn multiply(&self, rows: Rows<'_>, scratch: &mut [u8], out: &mut [u8]) {
         match self.isa.0 {
             Set::Scalar => self.multiply_scalar(rows, out),
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => neon::matmul::multiply(self, rows, scratch, out),
+            #[cfg(target_arch = "aarch64")]
+            Set::Dot => dot::multiply(self, rows, scratch, out),
         }
     }
 
@@ -146,13 +183,17 @@ const CHANNELS: usize = 16;
 impl Isa {
     pub(crate) const fn layout(self) -> Layout {
         match self.0 {
-            Set::Scalar => Layout { panel: 1, group: LANE },
+            Set::Scalar => Layout { panel: 1, group: LANE, signed: false },
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => Layout { panel: 4, group: 16, signed: true },
+            #[cfg(target_arch = "aarch64")]
+            Set::Dot => Layout { panel: 8, group: 4, signed: true },
         }
     }
 }
 
 fn pack(layout: Layout, weights: &[i8], depth: usize, padded: usize, groups: usize) -> Box<[i8]> {
-    let Layout { panel, group } = layout;
+    let Layout { panel, group, .. } = layout;
     let mut packed = vec![0; padded * groups * group];
     for (channel, row) in weights.chunks_exact(depth).enumerate() {
         let start = channel / panel * panel * groups + channel % panel;

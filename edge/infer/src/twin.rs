@@ -233,6 +233,27 @@ fn kernels_equal_the_naive_twin() {
     assert!(middle > spread[0] + spread[255], "the cases are not all at the ends");
 }
 
+/// Where products are added in 16 bits, these are the ones that do not fit.
+#[test]
+fn the_largest_products_fit() {
+    let mut random = Random(3);
+    for (round, mut case) in cases().step_by(5).enumerate() {
+        let ends = |random: &mut Random, low: u8, high: u8| [low, high][random.below(2)];
+        case.weights.fill_with(|| ends(&mut random, 0x80, 0x7f).cast_signed());
+        case.picture.fill_with(|| ends(&mut random, 0, u8::MAX));
+        if round % 3 == 0 {
+            case.weights.fill(i8::MIN);
+            case.picture.fill(0);
+        }
+        case.output.scale *= 3.0;
+        let expect = case.naive();
+        for isa in Isa::all() {
+            let got = case.run(isa, 1);
+            assert!(got == expect, "{isa:?}, round {round}: {case:?}\n{got:?}\n{expect:?}");
+        }
+    }
+}
+
 #[test]
 fn parts_equal_the_whole() {
     let mut random = Random(11);

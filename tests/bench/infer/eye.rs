@@ -51,7 +51,7 @@ pub(crate) fn run(model: Option<&Path>, rounds: usize, report: &mut Report) -> R
     let base = series.first().filter(|_| first_step > 0);
     Report::table(&format!("the eye, {rounds} rounds"), "inference");
     for one in &series {
-        report.times(rounds, "", one, base.map(|base| ("inference", base)));
+        report.times(rounds, "the eye", one, base.map(|base| ("inference", base)));
     }
     if let (Some(base), [_, whole, ..]) = (base, series.as_slice()) {
         beyond(base, whole, series.get(first_step..behind_steps).unwrap_or_default());

@@ -3,6 +3,11 @@
 //! Every kernel here equals its scalar twin bit for bit; the tests run all that the machine
 //! has. Only this folder holds `unsafe`, each block with its reason.
 
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod dot;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
+
 use core::fmt;
 
 /// What the kernels of a plan are written for.
@@ -16,6 +21,12 @@ pub struct Isa(pub(crate) Set);
 pub(crate) enum Set {
     /// Plain Rust; the definition.
     Scalar,
+    /// aarch64 with NEON (A53, A72).
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    /// aarch64 with the dot product (A76).
+    #[cfg(target_arch = "aarch64")]
+    Dot,
 }
 
 impl Isa {
@@ -24,7 +35,14 @@ impl Isa {
 
     /// All that this machine has, the best last.
     pub fn all() -> impl Iterator<Item = Self> {
-        [Some(Set::Scalar)].into_iter().flatten().map(Self)
+        let sets = [
+            Some(Set::Scalar),
+            #[cfg(target_arch = "aarch64")]
+            neon::is_there().then_some(Set::Neon),
+            #[cfg(target_arch = "aarch64")]
+            dot::is_there().then_some(Set::Dot),
+        ];
+        sets.into_iter().flatten().map(Self)
     }
 
     /// The fastest that this machine has.
@@ -36,6 +54,10 @@ impl Isa {
     pub const fn name(self) -> &'static str {
         match self.0 {
             Set::Scalar => "scalar",
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => "neon",
+            #[cfg(target_arch = "aarch64")]
+            Set::Dot => "dot",
         }
     }
 }
