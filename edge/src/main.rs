@@ -5,7 +5,7 @@ use edge::camera::{self, Board, Spec};
 use edge::clock::Clock;
 use edge::config::{self, Command, Config};
 use edge::identity::Identity;
-use edge::model::Model;
+use edge::model::{self, Model};
 use edge::principal::Door;
 use edge::signaling::Dialer;
 use edge::store::{Limits, Store};
@@ -96,7 +96,7 @@ fn run(config: Config) -> Result<ExitCode, String> {
         stop: Arc::clone(&stop),
     });
     let net = net.map_err(words("the net thread cannot start"))?;
-    say_what_is_missing(&cameras, model.as_deref());
+    say_what_is_there(&cameras, model.as_deref());
     let eyes = cameras.into_iter().map(|(name, spec)| {
         let words = format!("camera {name}");
         let setup = eye::Setup {
@@ -225,19 +225,21 @@ fn cameras(config: &Config) -> Result<Vec<(String, Spec)>, String> {
 fn model(config: &Config) -> Result<Option<Arc<Model>>, String> {
     let Some(path) = &config.model else { return Ok(None) };
     let labels = config.labels_file.as_deref();
-    Model::load(path, labels).map(Some).map_err(|error| {
+    let target = model::target(config.threads);
+    Model::load_for(target, path, labels).map(Some).map_err(|error| {
         let option = if labels == Some(&error.path) { "--labels" } else { "--model" };
         format!("{option}: {error}")
     })
 }
 
 /// Said once nothing can be refused any more: a refusal is one line.
-fn say_what_is_missing(cameras: &[(String, Spec)], model: Option<&Model>) {
+fn say_what_is_there(cameras: &[(String, Spec)], model: Option<&Model>) {
     if cameras.is_empty() {
         say!("no camera is named and no V4L2 device is here");
     }
-    if model.is_none() {
-        say!("no model: motion is reported, but not what moves");
+    match model {
+        Some(model) => say!("model {}: {}", model.name(), model.network()),
+        None => say!("no model: motion is reported, but not what moves"),
     }
 }
 

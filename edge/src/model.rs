@@ -1,27 +1,44 @@
 //! The detector model: the user's own `.tflite`, read once and shared by all cameras.
 //!
 //! ```text
-//! file --flatbuffer schema--> graph --lower--> Plan + Decoder + anchors = Model (shared)
+//! file --> Graph --> End (where to cut) --> Network + Decoder + anchors = Model (shared)
 //!                                                                         | detector()
 //!                    picture --> Detector::input --> run --> decode --> NMS --> detections
 //! ```
 //!
-//! Any SSD of `CONV_2D` and `DEPTHWISE_CONV_2D` in per-tensor `UINT8` that ends in
-//! `TFLite_Detection_PostProcess` will do; anything else is refused with the name of the
-//! operator and the tensor that are in the way.
+//! Any graph that ends in `TFLite_Detection_PostProcess` will do, if an engine here can run
+//! what stands before that; anything else is refused with the name of the operator and the
+//! tensor that are in the way. Other graphs are a [`Network`].
+//!
+//! An input of 8 bits is given the pixels as they are, less 128 for `INT8`; one of `f32` gets
+//! `(pixel - 127.5) / 127.5` unless the file's metadata names other numbers.
 
+mod detector;
+mod engine;
+mod error;
 mod flex;
+mod float;
 mod graph;
+mod labels;
 mod lower;
+mod metadata;
+mod network;
+#[cfg(test)]
+mod spoilt;
+mod threads;
 #[cfg(test)]
 mod tiny;
 
+use detector::End;
 use edge_core::decode::{Anchor, Candidates, Decoder, Detection, HeadBytes};
-use edge_core::event::LABEL_BYTES;
-use edge_core::labels;
 use edge_core::nms::{self, Detections, Rules};
-use edge_infer::{Alone, Isa, Plan, Target};
-use std::path::{Path, PathBuf};
+use edge_infer::{Element, Isa, Target, Tensor};
+pub use error::{Error, Kind};
+use graph::Graph;
+use labels::Labels;
+use metadata::Normalization;
+pub use network::{Arena, Network};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Longest model file, bytes.
@@ -29,46 +46,21 @@ const MODEL_MAX: u64 = 64 << 20;
 /// Longest labels file, bytes.
 const LABELS_MAX: u64 = 64 << 10;
 
-/// What kind of thing was wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The file cannot be read, or is too long.
-    Read,
-    /// It is no TFLite file.
-    NotTflite,
-    /// It is one, but not of the kind that runs here.
-    Unsupported,
-    /// The labels file is no list of labels.
-    Labels,
+/// The best kernels that this machine has, on so many threads.
+pub fn target(threads: usize) -> Target {
+    Target { isa: Isa::best(), ways: threads.max(1) }
 }
 
-/// Why a model was not loaded; displays as one line that names the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
-    /// The file that is in the way.
-    pub path: PathBuf,
-    /// What kind of thing was wrong.
-    pub kind: Kind,
-    context: String,
-}
-
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.context)
-    }
-}
-
-impl std::error::Error for Error {}
-
-/// A detector's plan, tables and labels; immutable.
+/// A detector's network, tables and labels; immutable.
 #[derive(Debug)]
 pub struct Model {
-    name: String,
-    plan: Plan,
+    network: Arc<Network>,
     decoder: Decoder,
     anchors: Box<[Anchor]>,
     rules: Rules,
-    labels: Box<[Box<str>]>,
+    labels: Labels,
+    /// How pixels become real numbers, if the network wants those.
+    normalization: Option<Normalization>,
 }
 
 impl Model {
@@ -76,15 +68,21 @@ impl Model {
     ///
     /// Without one the labels are COCO's. The error names the file and what is wrong.
     pub fn load(path: &Path, labels: Option<&Path>) -> Result<Arc<Self>, Error> {
-        let bytes = read(path, MODEL_MAX, Kind::Read)?;
-        let mut model = Self::from_bytes(path, &bytes)?;
+        Self::load_for(target(1), path, labels)
+    }
+
+    /// The same, for other kernels and threads than one thread of the best that there are.
+    pub fn load_for(
+        target: Target,
+        path: &Path,
+        labels: Option<&Path>,
+    ) -> Result<Arc<Self>, Error> {
+        let bytes = error::read(path, MODEL_MAX, Kind::Read)?;
+        let mut model = Self::from_bytes_for(target, path, &bytes)?;
         if let Some(path) = labels {
-            let bytes = read(path, LABELS_MAX, Kind::Labels)?;
-            let labels = parse_labels(&bytes, model.labels.len());
-            model.labels = labels.map_err(|context| {
-                let (path, kind) = (path.into(), Kind::Labels);
-                Error { path, kind, context }
-            })?;
+            let bytes = error::read(path, LABELS_MAX, Kind::Labels)?;
+            let labels = labels::parse(&bytes, model.labels.len());
+            model.labels = labels.map_err(|words| Error::new(path, Kind::Labels, words))?;
         }
         Ok(Arc::new(model))
     }
@@ -92,25 +90,35 @@ impl Model {
     /// A model from the bytes of a file, whatever they are, with COCO's labels; `path` gives
     /// it its name.
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
-        Self::from_bytes_for(Target { isa: Isa::best(), ways: 1 }, path, bytes)
+        Self::from_bytes_for(target(1), path, bytes)
     }
 
-    /// The same, for kernels other than the best that this machine has.
+    /// The same, for other kernels and threads.
     pub fn from_bytes_for(target: Target, path: &Path, bytes: &[u8]) -> Result<Self, Error> {
-        let error = |kind, context| Error { path: path.into(), kind, context };
-        let graph = graph::Graph::read(bytes).map_err(|(kind, context)| error(kind, context))?;
-        let lower::Lowered { plan, decoder, anchors, rules, classes } =
-            lower::lower(&graph, target).map_err(|context| error(Kind::Unsupported, context))?;
-        let labels = (0..classes)
-            .map(|class| labels::coco(class).map_or_else(|| number(class), Box::from))
-            .collect();
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { name, plan, decoder, anchors, rules, labels })
+        let graph = Graph::read(bytes).map_err(|(kind, words)| Error::new(path, kind, words))?;
+        let refuse = |words| Error::new(path, Kind::Unsupported, words);
+        Self::of(target, &graph, name(path)).map_err(refuse)
+    }
+
+    fn of(target: Target, graph: &Graph<'_>, name: String) -> Result<Self, graph::Refusal> {
+        let End { outputs, decoder, anchors, rules, classes } = detector::end(graph)?;
+        let network = Network::of(target, graph, &outputs, name)?;
+        let element = picture(network.inputs())?;
+        let normalization = (element == Element::F32).then(|| {
+            graph.metadata().and_then(Normalization::read).unwrap_or(Normalization::USUAL)
+        });
+        let (network, labels) = (Arc::new(network), labels::built_in(classes));
+        Ok(Self { network, decoder, anchors, rules, labels, normalization })
     }
 
     /// The file's name without its ending.
     pub fn name(&self) -> &str {
-        &self.name
+        self.network.name()
+    }
+
+    /// What it runs on.
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// The label of a class; `class 17` where the labels have none for it.
@@ -120,20 +128,26 @@ impl Model {
 
     /// A detector of its own memory for one camera.
     pub fn detector(self: &Arc<Self>) -> Detector {
+        let mut arena = self.network.arena();
+        let pixels = self.normalization.map_or(0, |_| arena.input(0).len() / size_of::<f32>());
         Detector {
             model: self.clone(),
-            arena: vec![0; self.plan.arena_bytes()].into(),
+            pixels: vec![0; pixels].into(),
+            arena,
             candidates: Box::default(),
             detections: Detections::new(),
         }
     }
 }
 
-/// One camera's memory for running the model; nothing is allocated after it was made.
+/// One camera's memory for running the model; after it was made, nothing is allocated for a
+/// quantized one.
 #[derive(Debug)]
 pub struct Detector {
     model: Arc<Model>,
-    arena: Box<[u8]>,
+    /// The picture, where the network's own input is not made of bytes.
+    pixels: Box<[u8]>,
+    arena: Arena,
     candidates: Box<Candidates>,
     detections: Detections,
 }
@@ -142,10 +156,15 @@ impl Detector {
     /// The input, `[1, height, width, 3] u8 NHWC` RGB, and its width and height: to be filled
     /// before each [`Detector::detect`], which leaves other bytes in it.
     pub fn input(&mut self) -> (&mut [u8], u32, u32) {
-        let shape = self.model.plan.input_form().shape;
-        let [rows, columns, _] = shape.as_picture().unwrap_or_default();
+        let form = self.model.network.inputs().first();
+        let sides = form.and_then(|form| form.shape.as_picture().ok());
+        let [rows, columns, _] = sides.unwrap_or_default();
         let side = |side| u32::try_from(side).unwrap_or(u32::MAX);
-        (self.model.plan.input(&mut self.arena), side(columns), side(rows))
+        let bytes = match self.model.normalization {
+            Some(_) => &mut *self.pixels,
+            None => self.arena.input(0),
+        };
+        (bytes, side(columns), side(rows))
     }
 
     /// What the picture in the input shows, strongest first.
@@ -156,18 +175,21 @@ impl Detector {
 
     /// The first half of [`Detector::detect`]: from the input to the raw heads.
     pub fn run(&mut self) {
-        self.model.plan.run(&mut self.arena, &Alone);
+        if let Some(normalization) = &self.model.normalization {
+            normalization.write(&self.pixels, self.arena.input(0));
+        }
+        self.arena.run();
     }
 
     /// The second half: from the raw heads to the detections.
     pub fn decode(&mut self) -> &[Detection] {
-        let model = &self.model;
-        let heads = (0..self.heads() / 2).map(|head| HeadBytes {
-            boxes: model.plan.output(2 * head, &self.arena),
-            classes: model.plan.output(2 * head + 1, &self.arena),
+        let Self { model, arena, candidates, .. } = self;
+        let heads = (0..model.network.outputs().len() / 2).map(|head| HeadBytes {
+            boxes: arena.output(2 * head),
+            classes: arena.output(2 * head + 1),
         });
-        model.decoder.decode(&model.anchors, heads, &mut self.candidates);
-        self.detections = nms::pick(&mut self.candidates, model.rules);
+        model.decoder.decode(&model.anchors, heads, candidates);
+        self.detections = nms::pick(candidates, model.rules);
         &self.detections
     }
 
@@ -178,7 +200,7 @@ impl Detector {
 
     /// Raw heads: for each predictor its boxes (even) and its classes (odd).
     pub fn heads(&self) -> usize {
-        self.model.plan.output_forms().len()
+        self.model.network.outputs().len()
     }
 
     /// The bytes of a raw head, as the last [`Detector::detect`] left them.
@@ -186,83 +208,33 @@ impl Detector {
     /// # Panics
     /// Where `index` is not below [`Detector::heads`].
     pub fn head(&self, index: usize) -> &[u8] {
-        self.model.plan.output(index, &self.arena)
+        self.arena.output(index)
     }
 }
 
-fn read(path: &Path, longest: u64, kind: Kind) -> Result<Vec<u8>, Error> {
-    use std::io::Read;
-    let error = |context: String| Error { path: path.into(), kind, context };
-    let cannot = |cause| error(format!("cannot be read: {cause}"));
-    let file = std::fs::File::open(path).map_err(cannot)?;
-    let mut bytes = Vec::new();
-    file.take(longest + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    if bytes.len() as u64 > longest {
-        return Err(error(format!("is longer than {} KiB", longest >> 10)));
-    }
-    Ok(bytes)
-}
-
-/// One label a line, in the order of the classes (`???` and an empty line: a hole), or `17 cat`
-/// on every line.
-fn parse_labels(bytes: &[u8], classes: usize) -> Result<Box<[Box<str>]>, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "is not a text file".to_owned())?;
-    let lines: Vec<&str> = text.trim_end().lines().map(str::trim).collect();
-    let pairs: Vec<(usize, &str)> = match lines.iter().map(|line| numbered(line)).collect() {
-        Some(pairs) => pairs,
-        None => lines.into_iter().enumerate().collect(),
-    };
-    let mut labels: Box<[Box<str>]> = (0..=u8::MAX).take(classes).map(number).collect();
-    let mut any = false;
-    for (class, label) in pairs {
-        if label.is_empty() || label == "???" {
-            continue;
+/// The elements of a detector's input: one picture of three channels.
+fn picture(inputs: &[Tensor]) -> Result<Element, graph::Refusal> {
+    let shapes: Vec<_> = inputs.iter().map(|form| form.shape).collect();
+    match inputs {
+        [Tensor { shape, element: Element::U8(_) | Element::I8(_) | Element::F32 }]
+            if matches!(shape.as_picture(), Ok([_, _, 3])) =>
+        {
+            Ok(inputs[0].element)
         }
-        if label.len() > LABEL_BYTES || label.chars().any(char::is_control) {
-            return Err(format!("the label of class {class} is not a word of {LABEL_BYTES} bytes"));
+        _ => {
+            Err(format!("its input is {shapes:?}, a picture of [1, rows, columns, 3] is expected"))
         }
-        let slot = labels
-            .get_mut(class)
-            .ok_or_else(|| format!("has a class {class}, the model has {classes} classes"))?;
-        *slot = label.into();
-        any = true;
     }
-    if any { Ok(labels) } else { Err("has no labels".into()) }
 }
 
-fn numbered(line: &str) -> Option<(usize, &str)> {
-    let (class, label) = line.split_once(char::is_whitespace)?;
-    Some((class.parse().ok()?, label.trim()))
-}
-
-fn number(class: u8) -> Box<str> {
-    format!("class {class}").into()
+/// A file's name without its ending.
+fn name(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn labels_by_line_and_by_number() {
-        let by_line = parse_labels(b"person\nbicycle\n???\ncar\n", 5).expect("labels");
-        assert_eq!(&*by_line[3], "car");
-        assert_eq!((&*by_line[2], &*by_line[4]), ("class 2", "class 4"));
-        let by_number = parse_labels(b"0  person\n 3  traffic light\n", 5).expect("labels");
-        assert_eq!((&*by_number[0], &*by_number[3]), ("person", "traffic light"));
-    }
-
-    #[test]
-    fn what_is_no_list_of_labels_is_refused() {
-        for (bytes, expect) in [
-            (&b"\xff\xfe\x00"[..], "is not a text file"),
-            (b"", "has no labels"),
-            (b"a\nb\nc", "has a class 2, the model has 2 classes"),
-            (b"a\na label that goes on and on", "the label of class 1 is not a word of 24 bytes"),
-        ] {
-            assert_eq!(parse_labels(bytes, 2), Err(expect.to_owned()));
-        }
-    }
 
     #[test]
     fn what_is_no_model_is_refused_in_one_line() {

@@ -9,6 +9,7 @@ pub mod data;
 pub mod fuzz;
 pub mod program;
 pub mod turn;
+pub mod vectors;
 pub mod web;
 
 /// How often a long run repeats here: a tenth of `whole`, or all of it with `NIGHTJAR_FULL=1`

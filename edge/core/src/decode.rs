@@ -1,14 +1,13 @@
 //! From the raw heads of an SSD to candidates: boxes with a class and a score.
 //!
 //! ```text
-//! head n: boxes   [1, rows, columns, anchors * 4]       u8  --table--> y, x, h, w  --anchor--> box
-//!         classes [1, rows, columns, anchors * columns] u8  --threshold--> survivors --table--> score
+//! head n: boxes   [1, rows, columns, anchors * 4]       --table--> y, x, h, w  --anchor--> box
+//!         classes [1, rows, columns, anchors * columns] --threshold--> survivors --table--> score
 //! ```
 //!
-//! The graph between the heads and `TFLite_Detection_PostProcess` is a CONCATENATION that
-//! requantizes and a LOGISTIC. Both map one stored byte to one stored byte, so they are two
-//! tables of 256 a head, and the score threshold is one integer a head: only survivors are
-//! ever turned into real numbers.
+//! The graph between quantized heads and `TFLite_Detection_PostProcess` maps one stored byte to
+//! one number, so it is two tables of 256 a head, and the score threshold is one integer a
+//! head: only survivors are ever turned into real numbers. Heads of `f32` are read as they are.
 
 #![deny(clippy::indexing_slicing)]
 
@@ -35,44 +34,6 @@ pub struct Detection {
     pub bbox: BBox,
 }
 
-/// What stored bytes mean: `real = scale * (stored - zero_point)`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Quant {
-    /// The step from one stored value to the next.
-    pub scale: f32,
-    /// The stored value that means 0.
-    pub zero_point: u8,
-}
-
-impl Quant {
-    fn real(self, stored: u8) -> f32 {
-        self.scale * f32::from(i16::from(stored) - i16::from(self.zero_point))
-    }
-
-    /// As TFLite's reference kernels store: halves away from 0, clamped to 0..=255.
-    fn stored(self, steps: f32) -> u8 {
-        let value = libm::roundf(steps) + f32::from(self.zero_point);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-        let stored = value.clamp(0.0, 255.0) as u8;
-        stored
-    }
-
-    /// A byte of `self` as CONCATENATION stores it in `to`.
-    fn requantized(self, stored: u8, to: Self) -> u8 {
-        if self == to {
-            return stored;
-        }
-        let scale = self.scale * (1.0 / to.scale);
-        to.stored(f32::from(stored) * scale - f32::from(self.zero_point) * scale)
-    }
-
-    /// A byte of `self` as LOGISTIC stores it in `to`.
-    fn logistic(self, stored: u8, to: Self) -> u8 {
-        let value = 1.0 / (1.0 + libm::expf(-self.real(stored)));
-        to.stored(value * (1.0 / to.scale))
-    }
-}
-
 /// A prior box, as shares of the picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Anchor {
@@ -86,22 +47,36 @@ pub struct Anchor {
     pub w: f32,
 }
 
-/// How the graph stores its numbers on the way from one head to the post-processing.
+/// What the bytes of a head mean.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Storage {
-    /// The box head.
-    pub boxes: Quant,
-    /// The class head.
-    pub classes: Quant,
-    /// The concatenation of all box heads.
-    pub all_boxes: Quant,
-    /// The concatenation of all class heads.
-    pub all_classes: Quant,
-    /// The scores: LOGISTIC's output.
-    pub scores: Quant,
+#[expect(clippy::large_enum_variant, reason = "there are few heads, and no heap here")]
+pub enum Values {
+    /// One byte a value; the real number of each.
+    Table([f32; 256]),
+    /// Four bytes a value: `f32`, little-endian.
+    Floats,
 }
 
-/// One head's bytes: boxes `[anchors, 4]`, classes `[anchors, columns]`.
+impl Values {
+    /// Bytes of a value.
+    const fn bytes(&self) -> usize {
+        match self {
+            Self::Table(_) => 1,
+            Self::Floats => 4,
+        }
+    }
+
+    /// The real numbers of a row.
+    fn real<'a>(&'a self, row: &'a [u8]) -> impl Iterator<Item = f32> + 'a {
+        row.chunks_exact(self.bytes()).map(move |value| match (self, value) {
+            (Self::Table(table), [stored]) => look(table, *stored),
+            (_, value) => value.first_chunk().map_or(f32::NAN, |it| f32::from_le_bytes(*it)),
+        })
+    }
+}
+
+/// One head's bytes: boxes `[anchors, 4]`, classes `[anchors, columns]`; of the length that
+/// its [`Values`] have.
 #[derive(Debug, Clone, Copy)]
 pub struct HeadBytes<'a> {
     /// Of the box head.
@@ -130,7 +105,7 @@ pub struct Options {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
     /// Which anchor, counted over all heads: of equal scores the first anchor wins.
-    pub anchor: u16,
+    pub anchor: u32,
     /// The class, 0-based, background not counted.
     pub class: u8,
     /// 0.0..=1.0.
@@ -142,12 +117,12 @@ pub struct Candidate {
 /// The candidates of one picture.
 pub type Candidates = Vec<Candidate, CANDIDATES_MAX>;
 
-/// One head's tables.
+/// How one head is read.
 #[derive(Debug, Clone)]
 struct Head {
-    numbers: [f32; 256],
-    scores: [f32; 256],
-    /// Lowest stored value of the class head that survives; 256: none does.
+    boxes: Values,
+    scores: Values,
+    /// Lowest stored value of a table of scores that survives; 256: none does.
     threshold: u16,
 }
 
@@ -164,21 +139,20 @@ impl Decoder {
         Self { options, heads: Vec::new() }
     }
 
-    /// Adds the next head; `false` when there are [`HEADS_MAX`] already.
-    pub fn head(&mut self, storage: &Storage) -> bool {
-        let number = |stored| {
-            let stored = storage.boxes.requantized(stored, storage.all_boxes);
-            storage.all_boxes.real(stored)
+    /// Adds the next head; `false` when there are [`HEADS_MAX`] already. A table of scores
+    /// never falls from one stored value to the next.
+    pub fn head(&mut self, boxes: Values, scores: Values) -> bool {
+        let below = match &scores {
+            Values::Table(table) => table.iter().take_while(|it| **it < self.floor()).count(),
+            Values::Floats => 0,
         };
-        let score = |stored| {
-            let stored = storage.classes.requantized(stored, storage.all_classes);
-            storage.scores.real(storage.all_classes.logistic(stored, storage.scores))
-        };
-        let floor = self.options.score_min.max(SCORE_MIN);
-        let scores = table(score);
-        let below = scores.iter().take_while(|score| **score < floor).count();
         let threshold = u16::try_from(below).unwrap_or(u16::MAX);
-        self.heads.push(Head { numbers: table(number), scores, threshold }).is_ok()
+        self.heads.push(Head { boxes, scores, threshold }).is_ok()
+    }
+
+    /// The lowest score of a candidate.
+    fn floor(&self) -> f32 {
+        self.options.score_min.max(SCORE_MIN)
     }
 
     /// Fills `candidates` from the heads' bytes, in the order of [`Decoder::head`]; `anchors`
@@ -192,45 +166,54 @@ impl Decoder {
         candidates.clear();
         let mut anchors = (0..).zip(anchors);
         for (head, bytes) in self.heads.iter().zip(heads) {
-            let (boxes, _) = bytes.boxes.as_chunks::<BOX_NUMBERS>();
-            let rows = bytes.classes.chunks_exact(self.options.columns.max(1));
-            for ((numbers, row), (index, anchor)) in boxes.iter().zip(rows).zip(anchors.by_ref()) {
-                let Some(row) = row.get(self.options.background..) else { continue };
-                let strongest = row.iter().copied().max().unwrap_or(0);
-                if u16::from(strongest) < head.threshold {
-                    continue;
-                }
-                let Some(bbox) = self.bbox(head, *numbers, anchor) else { continue };
+            let boxes = bytes.boxes.chunks_exact(BOX_NUMBERS * head.boxes.bytes());
+            let row_bytes = self.options.columns.max(1) * head.scores.bytes();
+            let rows = bytes.classes.chunks_exact(row_bytes);
+            for ((numbers, row), (index, anchor)) in boxes.zip(rows).zip(anchors.by_ref()) {
+                let background = self.options.background * head.scores.bytes();
+                let Some(row) = row.get(background..) else { continue };
+                let Some(strongest) = self.strongest(head, row) else { continue };
+                let Some(bbox) = self.bbox(head, numbers, anchor) else { continue };
                 for (class, score) in self.survivors(head, row, strongest) {
+                    let score = score.min(1.0);
                     keep(candidates, Candidate { anchor: index, class, score, bbox });
                 }
             }
         }
     }
 
-    /// The classes that one anchor shows: all that reach the threshold, or the first of the
-    /// strongest score.
+    /// The strongest score of a row, if it survives.
+    fn strongest(&self, head: &Head, row: &[u8]) -> Option<f32> {
+        match &head.scores {
+            Values::Table(table) => {
+                let stored = row.iter().copied().max()?;
+                (u16::from(stored) >= head.threshold).then(|| look(table, stored))
+            }
+            Values::Floats => {
+                // A NaN is never the larger one.
+                let score = head.scores.real(row).fold(f32::NEG_INFINITY, f32::max);
+                (score >= self.floor()).then_some(score)
+            }
+        }
+    }
+
+    /// The classes that one anchor shows: all that survive, or the first of the strongest
+    /// score.
     fn survivors<'a>(
         &self,
         head: &'a Head,
         row: &'a [u8],
-        strongest: u8,
+        strongest: f32,
     ) -> impl Iterator<Item = (u8, f32)> + 'a {
-        let best = look(&head.scores, strongest);
-        let wanted = move |stored: u8, score: f32, many: bool| {
-            if many { u16::from(stored) >= head.threshold } else { score.total_cmp(&best).is_eq() }
-        };
         let many = self.options.many;
-        (0..=u8::MAX)
-            .zip(row)
-            .map(|(class, stored)| (class, *stored, look(&head.scores, *stored)))
-            .filter(move |(_, stored, score)| wanted(*stored, *score, many))
-            .map(|(class, _, score)| (class, score))
-            .take(if many { usize::MAX } else { 1 })
+        let least = if many { self.floor() } else { strongest };
+        let scores = (0..=u8::MAX).zip(head.scores.real(row));
+        scores.filter(move |(_, score)| *score >= least).take(if many { usize::MAX } else { 1 })
     }
 
-    fn bbox(&self, head: &Head, numbers: [u8; BOX_NUMBERS], anchor: &Anchor) -> Option<BBox> {
-        let [y, x, h, w] = numbers.map(|stored| look(&head.numbers, stored));
+    fn bbox(&self, head: &Head, numbers: &[u8], anchor: &Anchor) -> Option<BBox> {
+        let mut numbers = head.boxes.real(numbers);
+        let [y, x, h, w] = [numbers.next()?, numbers.next()?, numbers.next()?, numbers.next()?];
         let [y_scale, x_scale, h_scale, w_scale] = self.options.scales;
         let (y, x) = (y / y_scale * anchor.h + anchor.y, x / x_scale * anchor.w + anchor.x);
         let half_h = 0.5 * libm::expf(h / h_scale) * anchor.h;
@@ -249,14 +232,6 @@ fn keep(candidates: &mut Candidates, candidate: Candidate) {
     }
 }
 
-fn table(value: impl Fn(u8) -> f32) -> [f32; 256] {
-    let mut table = [0.0; 256];
-    for (stored, slot) in (0..=u8::MAX).zip(&mut table) {
-        *slot = value(stored);
-    }
-    table
-}
-
 fn look(table: &[f32; 256], stored: u8) -> f32 {
     #[expect(clippy::indexing_slicing, reason = "a u8 is below 256")]
     table[usize::from(stored)]
@@ -266,10 +241,18 @@ fn look(table: &[f32; 256], stored: u8) -> f32 {
 mod tests {
     use super::*;
 
-    const STEP: Quant = Quant { scale: 0.05, zero_point: 100 };
-    const SCORES: Quant = Quant { scale: 1.0 / 256.0, zero_point: 0 };
-    const STORAGE: Storage =
-        Storage { boxes: STEP, classes: STEP, all_boxes: STEP, all_classes: STEP, scores: SCORES };
+    /// Numbers in steps of 0.05 from 100, scores in 1/256: those of logistic numbers.
+    fn tables() -> [Values; 2] {
+        let number = |stored: u8| 0.05 * (f32::from(stored) - 100.0);
+        let score = |stored| libm::roundf(256.0 / (1.0 + libm::expf(-number(stored)))) / 256.0;
+        let table = |value: &dyn Fn(u8) -> f32| {
+            let mut table = [0.0; 256];
+            (0..=u8::MAX).zip(&mut table).for_each(|(stored, slot)| *slot = value(stored));
+            Values::Table(table)
+        };
+        [table(&number), table(&score)]
+    }
+
     const OPTIONS: Options = Options {
         scales: [10.0, 10.0, 5.0, 5.0],
         columns: 4,
@@ -281,7 +264,8 @@ mod tests {
 
     fn decode(options: Options, boxes: &[u8], classes: &[u8], anchors: usize) -> Candidates {
         let mut decoder = Decoder::new(options);
-        assert!(decoder.head(&STORAGE));
+        let [numbers, scores] = tables();
+        assert!(decoder.head(numbers, scores));
         let mut candidates = Candidates::new();
         let anchors = std::vec![MIDDLE; anchors];
         decoder.decode(&anchors, [HeadBytes { boxes, classes }], &mut candidates);
@@ -334,12 +318,20 @@ mod tests {
     }
 
     #[test]
-    fn concatenation_requantizes_as_the_graph_does() {
-        let from = Quant { scale: 0.031_456_824, zero_point: 138 };
-        let to = Quant { scale: 0.079_027_88, zero_point: 191 };
-        for (stored, expect) in [(0, 136), (138, 191), (255, 238)] {
-            assert_eq!(from.requantized(stored, to), expect, "{stored}");
-        }
-        assert_eq!(to.requantized(17, to), 17);
+    fn heads_of_floats_are_read_as_they_are() {
+        let mut decoder = Decoder::new(OPTIONS);
+        assert!(decoder.head(Values::Floats, Values::Floats));
+        let bytes = |floats: &[f32]| -> std::vec::Vec<u8> {
+            floats.iter().flat_map(|it| it.to_le_bytes()).collect()
+        };
+        let boxes = bytes(&[0.0, 1.0, 0.0, 0.0, f32::NAN, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        let nan = f32::NAN;
+        let classes = [1.0, nan, 0.5, 0.75, 0.9, 0.9, 0.9, 0.9, 1.0, 0.1, 0.2, nan];
+        let mut found = Candidates::new();
+        let heads = [HeadBytes { boxes: &boxes, classes: &bytes(&classes) }];
+        decoder.decode(&[MIDDLE; 3], heads, &mut found);
+        let [candidate] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((candidate.anchor, candidate.class, candidate.score), (0, 2, 0.75));
+        assert!((candidate.bbox.x0 - 0.34).abs() < 1e-6, "{candidate:?}");
     }
 }

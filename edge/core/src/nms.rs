@@ -99,7 +99,9 @@ mod tests {
                 let bbox = BBox { x0, y0, x1: x0 + w, y1: y0 + h };
                 let class = u8::try_from(random(3)).expect("small");
                 let score = f32::from(random(200)) / 256.0;
-                candidates.push(Candidate { anchor, class, score, bbox }).expect("room");
+                candidates
+                    .push(Candidate { anchor: anchor.into(), class, score, bbox })
+                    .expect("room");
             }
             let rules = Rules { iou: 0.6, within_class: round % 2 == 0, most: 7 + round % 5 };
             let expect = naive(&candidates, rules);

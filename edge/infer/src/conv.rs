@@ -130,6 +130,11 @@ impl Step {
         (self.patch_bytes() + self.packed.scratch_bytes(self.block)) * self.ways
     }
 
+    pub(crate) fn weight_bytes(&self) -> usize {
+        let Packed { weights, bias, requant, .. } = &self.packed;
+        size_of_val(&**weights) + size_of_val(&**bias) + size_of_val(&*requant.multipliers)
+    }
+
     fn patch_bytes(&self) -> usize {
         if self.is_direct() { 0 } else { self.block * self.packed.row_bytes() }
     }

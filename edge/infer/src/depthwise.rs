@@ -202,6 +202,11 @@ impl Step {
         BORDER * self.packed.taps * self.packed.channels * self.ways
     }
 
+    pub(crate) fn weight_bytes(&self) -> usize {
+        let Packed { weights, bias, requant, .. } = &self.packed;
+        size_of_val(&**weights) + size_of_val(&**bias) + size_of_val(&*requant.multipliers)
+    }
+
     pub(crate) fn run<F: Fork>(
         &self,
         input: &[u8],

@@ -142,6 +142,15 @@ impl Kernel {
         }
     }
 
+    /// Bytes of packed weights.
+    pub(crate) fn weight_bytes(&self) -> usize {
+        match self {
+            Self::Conv(step) => step.weight_bytes(),
+            Self::Depthwise(step) => step.weight_bytes(),
+            _ => 0,
+        }
+    }
+
     /// Memory to work in, bytes.
     pub(crate) fn scratch_bytes(&self) -> usize {
         match self {

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::fork::Fork;
 use crate::kernel::{Inputs, Kernel, Place, Target};
 use crate::op::Op;
-use crate::tensor::{ARENA_MAX, Element, Shape, Tensor};
+use crate::tensor::{ARENA_MAX, Element, Tensor};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -50,16 +50,25 @@ pub struct Builder {
     memories: Vec<Memory>,
     constants: Vec<u8>,
     steps: Vec<Draft>,
+    inputs: Vec<TensorId>,
     work: u64,
 }
 
 impl Builder {
-    /// A graph without steps, and its input.
+    /// A graph without steps, and its first input.
     pub fn new(target: Target, input: Tensor) -> Result<(Self, TensorId), Error> {
         let (looks, memories, constants) = (Vec::new(), Vec::new(), Vec::new());
-        let mut builder = Self { target, looks, memories, constants, steps: Vec::new(), work: 0 };
-        let id = builder.written(input)?;
+        let (steps, inputs, work) = (Vec::new(), Vec::new(), 0);
+        let mut builder = Self { target, looks, memories, constants, steps, inputs, work };
+        let id = builder.input(input)?;
         Ok((builder, id))
+    }
+
+    /// Another input.
+    pub fn input(&mut self, form: Tensor) -> Result<TensorId, Error> {
+        let id = self.written(form)?;
+        self.inputs.push(id);
+        Ok(id)
     }
 
     /// The form of a tensor.
@@ -81,13 +90,17 @@ impl Builder {
         Ok(self.look(tensor, Memory::Constant(start..start + bytes.len())))
     }
 
-    /// The same values in another shape.
-    pub fn view(&mut self, id: TensorId, shape: Shape) -> Result<TensorId, Error> {
+    /// The same bytes in another shape, maybe with another scale.
+    pub fn view(&mut self, id: TensorId, form: Tensor) -> Result<TensorId, Error> {
+        check(form)?;
         let Look { tensor, memory } = self.looks[id.0];
-        if shape.count() != tensor.shape.count() {
+        if form.shape.count() != tensor.shape.count() {
             return Err(Error::Shape(tensor.shape));
         }
-        self.looks.push(Look { tensor: Tensor { shape, ..tensor }, memory });
+        if !form.element.is_like(tensor.element) {
+            return Err(Error::Element);
+        }
+        self.looks.push(Look { tensor: form, memory });
         Ok(TensorId(self.looks.len() - 1))
     }
 
@@ -115,7 +128,7 @@ impl Builder {
 
     /// The plan whose outputs are `outputs`, in that order.
     pub fn finish(self, outputs: &[TensorId]) -> Result<Plan, Error> {
-        let Self { target, looks, memories, constants, steps, .. } = self;
+        let Self { target, looks, memories, constants, steps, inputs, .. } = self;
         let wishes = wishes(&looks, &memories, &steps, outputs);
         let (places, arena_bytes) = arena::place(&wishes);
         if arena_bytes > ARENA_MAX {
@@ -140,7 +153,10 @@ impl Builder {
         };
         Ok(Plan {
             target,
-            input: (looks[0].tensor, places[0].clone()),
+            inputs: inputs
+                .iter()
+                .map(|id| (looks[id.0].tensor, places[looks[id.0].memory].clone()))
+                .collect(),
             outputs: outputs.iter().map(output).collect::<Result<_, _>>()?,
             steps: steps.into_iter().enumerate().map(step).collect(),
             constants: constants.into(),
@@ -174,7 +190,7 @@ fn check(tensor: Tensor) -> Result<(), Error> {
 
 /// What is wanted of the arena: for each memory, then for each step's scratch.
 ///
-/// A memory is alive from the step that writes it to the last that reads it; the input is
+/// A memory is alive from the step that writes it to the last that reads it; inputs are
 /// there before step 0, the outputs stay when all are done.
 fn wishes(looks: &[Look], memories: &[Memory], steps: &[Draft], outputs: &[TensorId]) -> Vec<Wish> {
     let wish = |memory: &Memory| match memory {
@@ -215,7 +231,7 @@ pub struct Plan {
     target: Target,
     steps: Box<[Step]>,
     constants: Box<[u8]>,
-    input: (Tensor, Range<usize>),
+    inputs: Box<[(Tensor, Range<usize>)]>,
     outputs: Box<[(Tensor, Range<usize>)]>,
     arena_bytes: usize,
 }
@@ -226,14 +242,25 @@ impl Plan {
         self.arena_bytes
     }
 
+    /// Bytes of packed weights and constants, which all arenas share.
+    pub fn weight_bytes(&self) -> usize {
+        let steps = self.steps.iter().map(|step| step.kernel.weight_bytes());
+        self.constants.len() + steps.sum::<usize>()
+    }
+
     /// What it was made for.
     pub fn target(&self) -> Target {
         self.target
     }
 
-    /// The form of the input.
+    /// The form of the first input.
     pub fn input_form(&self) -> Tensor {
-        self.input.0
+        self.inputs[0].0
+    }
+
+    /// The forms of the inputs, in the order in which the [`Builder`] heard of them.
+    pub fn input_forms(&self) -> impl ExactSizeIterator<Item = Tensor> + '_ {
+        self.inputs.iter().map(|(tensor, _)| *tensor)
     }
 
     /// The forms of the outputs, in the order of [`Builder::finish`].
@@ -241,12 +268,20 @@ impl Plan {
         self.outputs.iter().map(|(tensor, _)| *tensor)
     }
 
-    /// Where the input is written before each run; a run leaves other bytes there.
+    /// Where the first input is written before each run; a run leaves other bytes there.
     ///
     /// # Panics
     /// Where `arena` is shorter than [`Plan::arena_bytes`].
     pub fn input<'a>(&self, arena: &'a mut [u8]) -> &'a mut [u8] {
-        &mut arena[self.input.1.clone()]
+        self.input_at(0, arena)
+    }
+
+    /// The same for input number `index`.
+    ///
+    /// # Panics
+    /// Where `arena` is shorter than [`Plan::arena_bytes`], or there is no such input.
+    pub fn input_at<'a>(&self, index: usize, arena: &'a mut [u8]) -> &'a mut [u8] {
+        &mut arena[self.inputs[index].1.clone()]
     }
 
     /// Output number `index`, as the last run left it.

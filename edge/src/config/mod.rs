@@ -34,8 +34,8 @@ Usage: nightjar-edge --data-dir DIR [OPTIONS]
   --http ADDR               Loopback address of the REST API (default 127.0.0.1:8778)
   --legacy-clients on|off   Let clients of label http-proxy in without pairing (default off)
   --max-sessions N          Phones connected at once (default 8)
-  --threads N               Accepted for versions to come: the detector of this one uses
-                            one thread for each camera, whatever N is
+  --threads N               Threads that the detector computes with, whatever the number of
+                            cameras. Default: one for each core but one, at most 4
   --keep-bytes SIZE         How much is kept, as in 2GiB (default 2GiB)
   --keep-days N             How long it is kept (default 30)
   --name TEXT               This box's name, until a phone gives it another
@@ -66,6 +66,9 @@ const KEYS: [&str; 16] = [
     "name",
     "config",
 ];
+/// Most threads of a detector unless more are asked for: its layers are too small to share
+/// among more.
+const THREADS: usize = 4;
 /// Most entries of a repeatable option.
 const REPEATS: usize = 16;
 
@@ -94,7 +97,7 @@ pub struct Config {
     pub legacy_clients: bool,
     /// Sessions at once.
     pub max_sessions: usize,
-    /// Inference threads, for versions to come: this one's detector uses one for each camera.
+    /// Threads that the detector computes with; with one, each camera's own does it.
     pub threads: usize,
     /// Bytes of log kept.
     pub keep_bytes: u64,
@@ -226,7 +229,9 @@ impl Config {
         };
         let path_of = |key| one(key).map(|(_, value)| PathBuf::from(value));
         let data_dir = path_of("data_dir").filter(|dir| !dir.as_os_str().is_empty());
+        // One core is the network's, and the store's.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = cores.saturating_sub(1).clamp(1, THREADS);
         Ok(Self {
             data_dir: data_dir.ok_or_else(|| Error("--data-dir DIR is missing".into()))?,
             camera: many("camera")?,
@@ -239,7 +244,7 @@ impl Config {
             http: one("http").map_or(Ok(SocketAddr::from(([127, 0, 0, 1], 8778))), address)?,
             legacy_clients: one("legacy_clients").map_or(Ok(false), switch)?,
             max_sessions: one("max_sessions").map_or(Ok(8), |said| count(said, 1, 64))?,
-            threads: one("threads").map_or(Ok(cores.min(64)), |said| count(said, 1, 64))?,
+            threads: one("threads").map_or(Ok(threads), |said| count(said, 1, 64))?,
             keep_bytes: one("keep_bytes").map_or(Ok(2 << 30), size)?,
             keep_days: one("keep_days").map_or(Ok(30), |said| count(said, 1, 36_500))?,
             name: one("name").map(name).transpose()?,

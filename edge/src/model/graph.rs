@@ -1,29 +1,45 @@
 //! A TFLite file as a graph: operators and tensors by number, every access checked.
 //!
 //! Read with the schema that tract-tflite generates, after its verifier has passed the bytes.
+//! What holds once a graph is read: every number names a tensor, none is written twice, and an
+//! operator reads only what is constant, the input, or written before.
 
 #![deny(clippy::indexing_slicing)]
 
-use super::Kind;
-use edge_infer::{Quant, Shape};
-use tract_tflite::tflite::{self, BuiltinOperator, TensorType};
+mod tensors;
+
+use super::{Kind, metadata};
+use tract_tflite::tflite::{self, BuiltinOperator};
 
 /// Most operators of a graph; more is refused.
 const OPERATORS_MAX: usize = 4096;
-/// Most inputs, and most outputs, of an operator.
-const TENSORS_MAX: usize = 64;
+/// Most tensors of a graph, and most buffers of a file.
+const TENSORS_MAX: usize = 1 << 16;
+/// Most inputs, and most outputs, of an operator and of the graph.
+const LIST_MAX: usize = 64;
+/// Where a table of the schema holds a field that tract's edition of it does not know: a
+/// buffer's offset from the file's beginning, the same of a custom operator's options.
+const BUFFER_OFFSET: u16 = 6;
+const OPTIONS_OFFSET: u16 = 22;
 
 /// What in the file is in the way, in words.
 pub(super) type Refusal = String;
 
-/// The first subgraph of a verified file.
+/// The one subgraph of a verified file.
 #[derive(Debug)]
 pub(super) struct Graph<'a> {
     pub(super) operators: Vec<Operator<'a>>,
+    /// The numbers of what it is given.
+    pub(super) inputs: Vec<usize>,
+    /// The numbers of what it computes.
+    pub(super) outputs: Vec<usize>,
+    /// Length of the file.
+    pub(super) file_bytes: usize,
+    pub(super) model: tflite::Model<'a>,
     tensors: Vec<tflite::Tensor<'a>>,
-    buffers: Vec<&'a [u8]>,
-    /// The number of the one input tensor.
-    pub(super) input: usize,
+    buffers: Vec<tflite::Buffer<'a>>,
+    /// The operator that writes each tensor.
+    writers: Vec<Option<usize>>,
 }
 
 /// One operator.
@@ -46,15 +62,21 @@ impl<'a> Graph<'a> {
             return Err(not_tflite());
         }
         let model = tflite::root_as_model(bytes).map_err(|_| not_tflite())?;
-        Self::of(&model).map_err(|refusal| (Kind::Unsupported, refusal))
+        Self::of(model, bytes.len()).map_err(|refusal| (Kind::Unsupported, refusal))
     }
 
-    fn of(model: &tflite::Model<'a>) -> Result<Self, Refusal> {
-        let codes: Vec<_> = model.operator_codes().iter().flatten().collect();
+    fn of(model: tflite::Model<'a>, file_bytes: usize) -> Result<Self, Refusal> {
+        let codes: Vec<_> = model.operator_codes().iter().flatten().take(OPERATORS_MAX).collect();
+        let subgraphs = model.subgraphs().map_or(0, |list| list.len());
+        if subgraphs > 1 {
+            return Err(format!("has {subgraphs} subgraphs, one is expected"));
+        }
         let subgraph = model.subgraphs().iter().flatten().next().ok_or("has no graph")?;
-        let tensors: Vec<_> = subgraph.tensors().iter().flatten().collect();
-        let buffers = model.buffers().into_iter().flatten();
-        let buffers = buffers.map(|b| b.data().map_or(&[][..], |data| data.bytes())).collect();
+        let tensors: Vec<_> = subgraph.tensors().iter().flatten().take(TENSORS_MAX + 1).collect();
+        let buffers: Vec<_> = model.buffers().iter().flatten().take(TENSORS_MAX + 1).collect();
+        if tensors.len().max(buffers.len()) > TENSORS_MAX {
+            return Err(format!("has more than {TENSORS_MAX} tensors"));
+        }
         if subgraph.operators().is_some_and(|operators| operators.len() > OPERATORS_MAX) {
             return Err(format!("has more than {OPERATORS_MAX} operators"));
         }
@@ -63,98 +85,90 @@ impl<'a> Graph<'a> {
             .iter()
             .flatten()
             .map(|raw| Operator::of(raw, &codes, tensors.len()))
-            .collect::<Result<_, _>>()?;
-        let inputs: Vec<i32> = subgraph.inputs().iter().flatten().collect();
-        let [input] = inputs.as_slice() else {
-            return Err(format!("has {} inputs, one is expected", inputs.len()));
+            .collect::<Result<Vec<_>, _>>()?;
+        let ends = |what: &str, list| {
+            let list =
+                numbers(list, tensors.len()).map_err(|refusal| format!("{what} {refusal}"))?;
+            list.into_iter().collect::<Option<Vec<_>>>().ok_or(format!("{what} names no tensor"))
         };
-        let input = number(*input, tensors.len())?.ok_or("its input is no tensor")?;
-        Ok(Self { operators, tensors, buffers, input })
+        let inputs = ends("its list of inputs", subgraph.inputs())?;
+        let outputs = ends("its list of outputs", subgraph.outputs())?;
+        let writers = vec![None; tensors.len()];
+        let mut graph =
+            Self { operators, inputs, outputs, file_bytes, model, tensors, buffers, writers };
+        graph.follow()?;
+        Ok(graph)
     }
 
-    /// Tensors in all.
-    pub(super) fn tensor_count(&self) -> usize {
-        self.tensors.len()
-    }
-
-    fn raw(&self, tensor: usize) -> Result<&tflite::Tensor<'a>, Refusal> {
-        self.tensors.get(tensor).ok_or_else(|| format!("there is no tensor {tensor}"))
-    }
-
-    /// A tensor's name, short enough for one line.
-    pub(super) fn name(&self, tensor: usize) -> String {
-        let name = self.raw(tensor).ok().and_then(tflite::Tensor::name).unwrap_or_default();
-        printable(name)
-    }
-
-    /// A tensor's sides.
-    pub(super) fn sides<const N: usize>(&self, tensor: usize) -> Result<[usize; N], Refusal> {
-        let sides: Vec<i32> = self.raw(tensor)?.shape().into_iter().flatten().take(8).collect();
-        let known: Option<Vec<usize>> =
-            sides.iter().map(|side| usize::try_from(*side).ok().filter(|side| *side > 0)).collect();
-        known.and_then(|sides| sides.try_into().ok()).ok_or_else(|| {
-            format!("tensor '{}' is {sides:?}, {N} sides are expected", self.name(tensor))
-        })
-    }
-
-    /// An activation's sides, `[1, rows, columns, channels]`.
-    pub(super) fn shape(&self, tensor: usize) -> Result<Shape, Refusal> {
-        let [one, rows, columns, channels] = self.sides(tensor)?;
-        let named = |words| format!("tensor '{}' {words}", self.name(tensor));
-        if one != 1 {
-            return Err(named(format!("holds {one} pictures, 1 is expected")));
-        }
-        Shape::picture(rows, columns, channels).map_err(|error| named(error.to_string()))
-    }
-
-    /// What the bytes of a `UINT8` tensor mean.
-    pub(super) fn quant(&self, tensor: usize) -> Result<Quant, Refusal> {
-        self.expect_type(tensor, TensorType::UINT8)?;
-        let quantization = self.raw(tensor)?.quantization();
-        let scales = quantization.as_ref().and_then(tflite::QuantizationParameters::scale);
-        let zeros = quantization.as_ref().and_then(tflite::QuantizationParameters::zero_point);
-        let scales: Vec<f32> = scales.iter().flatten().take(2).collect();
-        let zeros: Vec<i64> = zeros.iter().flatten().take(2).collect();
-        let quant = match (scales.as_slice(), zeros.as_slice()) {
-            ([scale], [zero]) => {
-                u8::try_from(*zero).ok().map(|zero_point| Quant { scale: *scale, zero_point })
+    /// Notes who writes what, in the order in which it happens.
+    fn follow(&mut self) -> Result<(), Refusal> {
+        for (at, input) in self.inputs.iter().enumerate() {
+            self.check(*input).map_err(|words| format!("its input: {words}"))?;
+            if self.is_constant(*input)? || self.inputs.iter().take(at).any(|it| it == input) {
+                return Err(format!("its input '{}' is there already", self.name(*input)));
             }
-            _ => None,
-        };
-        quant.filter(Quant::is_sound).ok_or_else(|| {
-            format!("tensor '{}' has no scale and zero point of its own", self.name(tensor))
-        })
-    }
-
-    /// The bytes of a constant of `count` values of `type_`.
-    pub(super) fn constant(
-        &self,
-        tensor: usize,
-        type_: TensorType,
-        count: usize,
-    ) -> Result<&'a [u8], Refusal> {
-        self.expect_type(tensor, type_)?;
-        let size = if type_ == TensorType::UINT8 { 1 } else { 4 };
-        let buffer = usize::try_from(self.raw(tensor)?.buffer()).ok();
-        let bytes = buffer.and_then(|at| self.buffers.get(at)).copied();
-        bytes
-            .filter(|bytes| count.checked_mul(size) == Some(bytes.len()))
-            .ok_or_else(|| format!("tensor '{}' does not hold {count} values", self.name(tensor)))
-    }
-
-    /// The type of a tensor's values.
-    pub(super) fn type_of(&self, tensor: usize) -> Result<TensorType, Refusal> {
-        Ok(self.raw(tensor)?.type_())
-    }
-
-    fn expect_type(&self, tensor: usize, expect: TensorType) -> Result<(), Refusal> {
-        let type_ = self.type_of(tensor)?;
-        if type_ == expect {
-            return Ok(());
         }
-        let word = |type_: TensorType| type_.variant_name().unwrap_or("of an unknown type");
-        let (is, should) = (word(type_), word(expect));
-        Err(format!("tensor '{}' is {is}, {should} is expected", self.name(tensor)))
+        let mut writers = vec![None; self.tensors.len()];
+        for (at, operator) in self.operators.iter().enumerate() {
+            let refuse = |words: String| format!("{}: {words}", self.place(operator));
+            for read in operator.inputs.iter().flatten() {
+                let written = writers.get(*read).is_some_and(Option::is_some);
+                let there = written || self.inputs.contains(read) || self.is_empty(*read);
+                if !there && !self.is_constant(*read).map_err(refuse)? {
+                    let words = format!("reads '{}' before it is written", self.name(*read));
+                    return Err(refuse(words));
+                }
+            }
+            for write in &operator.outputs {
+                let taken =
+                    self.inputs.contains(write) || self.is_constant(*write).map_err(refuse)?;
+                match writers.get_mut(*write) {
+                    Some(writer @ None) if !taken => *writer = Some(at),
+                    _ => {
+                        let words = format!("writes '{}', which is there", self.name(*write));
+                        return Err(refuse(words));
+                    }
+                }
+            }
+        }
+        self.writers = writers;
+        Ok(())
+    }
+
+    /// The operator that writes a tensor.
+    pub(super) fn writer(&self, tensor: usize) -> Option<&Operator<'a>> {
+        self.operators.get(self.writers.get(tensor).copied().flatten()?)
+    }
+
+    /// The operators between the input and `outputs`, in the file's order, each with tensors
+    /// that are what they say they are.
+    pub(super) fn needed(&self, outputs: &[usize]) -> Result<Vec<&Operator<'a>>, Refusal> {
+        let mut wanted = vec![false; self.tensors.len()];
+        mark(&mut wanted, outputs.iter());
+        let mut needed = Vec::new();
+        for operator in self.operators.iter().rev() {
+            let wants = |tensor: &usize| wanted.get(*tensor).copied().unwrap_or(false);
+            if !operator.outputs.iter().any(wants) {
+                continue;
+            }
+            mark(&mut wanted, operator.inputs.iter().flatten());
+            needed.push(operator);
+        }
+        needed.reverse();
+        for operator in &needed {
+            for tensor in operator.inputs.iter().flatten().chain(&operator.outputs) {
+                self.check(*tensor)
+                    .map_err(|words| format!("{}: {words}", self.place(operator)))?;
+            }
+        }
+        Ok(needed)
+    }
+
+    /// The bytes of the file's metadata.
+    pub(super) fn metadata(&self) -> Option<&'a [u8]> {
+        let mut all = self.model.metadata()?.iter();
+        let buffer = all.find(|it| it.name() == Some(metadata::NAME))?.buffer();
+        self.buffers.get(usize::try_from(buffer).ok()?)?.data().map(|data| data.bytes())
     }
 
     /// Operator and tensor, for a refusal.
@@ -183,41 +197,64 @@ impl<'a> Operator<'a> {
                 .variant_name()
                 .map_or_else(|| format!("number {}", builtin.0), ToOwned::to_owned),
         };
-        let list = |tensors_of: Option<flatbuffers::Vector<'a, i32>>| {
-            let list: Vec<i32> = tensors_of.into_iter().flatten().take(TENSORS_MAX + 1).collect();
-            if list.len() > TENSORS_MAX {
-                return Err(format!("operator {name} has more than {TENSORS_MAX} tensors"));
-            }
-            let numbers: Result<Vec<_>, _> =
-                list.into_iter().map(|tensor| number(tensor, tensors)).collect();
-            numbers.map_err(|refusal| format!("operator {name} {refusal}"))
-        };
-        let inputs = list(raw.inputs())?;
-        let outputs = list(raw.outputs())?.into_iter().flatten().collect();
+        if lies_outside(&raw._tab, OPTIONS_OFFSET) {
+            return Err(format!("operator {name} keeps its options behind the file's tables"));
+        }
+        let refuse = |refusal| format!("operator {name} {refusal}");
+        let inputs = numbers(raw.inputs(), tensors).map_err(refuse)?;
+        let outputs = numbers(raw.outputs(), tensors).map_err(refuse)?;
+        let outputs = outputs.into_iter().collect::<Option<Vec<_>>>();
+        let outputs = outputs.ok_or_else(|| refuse("has an output that is no tensor".into()))?;
         Ok(Self { code: builtin, name, inputs, outputs, raw })
     }
 
     /// The tensor that comes in at `place`.
     pub(super) fn input(&self, place: usize) -> Result<usize, Refusal> {
         let input = self.inputs.get(place).copied().flatten();
-        input.ok_or_else(|| format!("operator {} has no input {place}", self.name))
+        input.ok_or_else(|| format!("has no input {place}"))
     }
 
-    /// The tensor that it writes.
+    /// The one tensor that it writes.
     pub(super) fn output(&self) -> Result<usize, Refusal> {
-        let output = self.outputs.first().copied();
-        output.ok_or_else(|| format!("operator {} has no output", self.name))
+        match self.outputs.as_slice() {
+            [output] => Ok(*output),
+            outputs => Err(format!("has {} outputs, one is expected", outputs.len())),
+        }
     }
 }
 
-/// A tensor's number; `None` for TFLite's -1, left out.
-fn number(raw: i32, tensors: usize) -> Result<Option<usize>, Refusal> {
-    let number = usize::try_from(raw).ok();
-    if raw == -1 || number.is_some_and(|number| number < tensors) {
-        Ok(number)
-    } else {
-        Err(format!("names tensor {raw}, there are {tensors}"))
+fn mark<'t>(wanted: &mut [bool], tensors: impl Iterator<Item = &'t usize>) {
+    for tensor in tensors {
+        if let Some(slot) = wanted.get_mut(*tensor) {
+            *slot = true;
+        }
     }
+}
+
+/// A list of tensors; `None` for TFLite's -1, left out.
+fn numbers(
+    list: Option<flatbuffers::Vector<'_, i32>>,
+    tensors: usize,
+) -> Result<Vec<Option<usize>>, Refusal> {
+    let list: Vec<i32> = list.into_iter().flatten().take(LIST_MAX + 1).collect();
+    if list.len() > LIST_MAX {
+        return Err(format!("has more than {LIST_MAX} tensors"));
+    }
+    let number = |raw: i32| match usize::try_from(raw) {
+        Ok(number) if number < tensors => Ok(Some(number)),
+        Err(_) if raw == -1 => Ok(None),
+        _ => Err(format!("names tensor {raw}, there are {tensors}")),
+    };
+    list.into_iter().map(number).collect()
+}
+
+/// Whether a table says that what it describes lies at an offset of the file. 0 and 1 are
+/// what writers put there before they know better.
+fn lies_outside(table: &flatbuffers::Table<'_>, field: u16) -> bool {
+    let at = usize::from(table.vtable().get(field));
+    let place = table.loc().checked_add(at).filter(|_| at > 0);
+    let bytes = place.and_then(|place| table.buf().get(place..)?.first_chunk());
+    bytes.is_some_and(|bytes| u64::from_le_bytes(*bytes) > 1)
 }
 
 /// At most 80 characters, none of which moves a terminal's cursor.

@@ -7,38 +7,48 @@ use tract_tflite::tflite::{self, ActivationFunctionType, BuiltinOperator, Tensor
 
 /// A tensor as the file will say it.
 #[derive(Debug, Clone)]
-struct Tensor {
-    name: &'static str,
-    sides: Vec<i32>,
-    type_: TensorType,
-    scales: Vec<f32>,
-    zero_point: i64,
-    data: Vec<u8>,
+pub(super) struct Tensor {
+    pub(super) name: &'static str,
+    pub(super) sides: Vec<i32>,
+    pub(super) type_: TensorType,
+    pub(super) scales: Vec<f32>,
+    pub(super) zero_point: i64,
+    /// Along which the scales are.
+    pub(super) axis: i32,
+    pub(super) data: Vec<u8>,
+    /// Its buffer, if not its own.
+    pub(super) buffer: Option<u32>,
+    /// Its buffer says that the data lies behind the tables.
+    pub(super) outside: bool,
+    pub(super) variable: bool,
 }
 
 /// An operator as the file will say it.
 #[derive(Debug, Clone)]
-struct Operator {
-    code: BuiltinOperator,
-    inputs: Vec<i32>,
-    output: i32,
-    stride: i32,
-    dilation: i32,
-    activation: ActivationFunctionType,
-    axis: i32,
+pub(super) struct Operator {
+    pub(super) code: BuiltinOperator,
+    pub(super) inputs: Vec<i32>,
+    pub(super) output: i32,
+    pub(super) stride: i32,
+    pub(super) dilation: i32,
+    pub(super) activation: ActivationFunctionType,
+    pub(super) axis: i32,
 }
 
 /// The file.
 #[derive(Debug, Clone)]
-struct File {
-    tensors: Vec<Tensor>,
-    operators: Vec<Operator>,
-    options: Vec<(&'static str, f32)>,
+pub(super) struct File {
+    pub(super) tensors: Vec<Tensor>,
+    pub(super) operators: Vec<Operator>,
+    pub(super) options: Vec<(&'static str, f32)>,
+    pub(super) inputs: Vec<i32>,
+    pub(super) outputs: Vec<i32>,
+    pub(super) subgraphs: usize,
 }
 
 impl File {
     /// `[1, 4, 4, 3]` to two anchors a place, two classes and a background.
-    fn sound() -> Self {
+    pub(super) fn sound() -> Self {
         use BuiltinOperator as Op;
         let tensors = vec![
             activation("input", &[1, 4, 4, 3]),
@@ -82,26 +92,25 @@ impl File {
             ("x_scale", 10.0),
             ("y_scale", 10.0),
         ];
-        Self { tensors, operators, options }
+        Self { tensors, operators, options, inputs: vec![0], outputs: vec![17], subgraphs: 1 }
     }
 
-    fn tensor(&mut self, name: &str) -> &mut Tensor {
+    pub(super) fn tensor(&mut self, name: &str) -> &mut Tensor {
         self.tensors.iter_mut().find(|tensor| tensor.name == name).expect("it is there")
     }
 
-    fn option(&mut self, key: &str) -> &mut f32 {
+    pub(super) fn option(&mut self, key: &str) -> &mut f32 {
         &mut self.options.iter_mut().find(|(name, _)| *name == key).expect("it is there").1
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub(super) fn bytes(&self) -> Vec<u8> {
         let mut builder = FlatBufferBuilder::new();
         let b = &mut builder;
         let mut buffers = Vec::new();
         let mut tensors = Vec::new();
         for (tensor, buffer) in self.tensors.iter().zip(0..) {
-            let data = Some(b.create_vector(&tensor.data));
-            buffers.push(tflite::Buffer::create(b, &tflite::BufferArgs { data }));
-            tensors.push(tensor.write(b, buffer));
+            buffers.push(tensor.buffer(b));
+            tensors.push(tensor.write(b, tensor.buffer.unwrap_or(buffer)));
         }
         let mut codes = Vec::new();
         let mut operators = Vec::new();
@@ -122,8 +131,8 @@ impl File {
         }
         let subgraph = tflite::SubGraphArgs {
             tensors: Some(b.create_vector(&tensors)),
-            inputs: Some(b.create_vector(&[0])),
-            outputs: Some(b.create_vector(&[17])),
+            inputs: Some(b.create_vector(&self.inputs)),
+            outputs: Some(b.create_vector(&self.outputs)),
             operators: Some(b.create_vector(&operators)),
             name: None,
         };
@@ -131,7 +140,7 @@ impl File {
         let model = tflite::ModelArgs {
             version: 3,
             operator_codes: Some(b.create_vector(&codes)),
-            subgraphs: Some(b.create_vector(&[subgraph])),
+            subgraphs: Some(b.create_vector(&vec![subgraph; self.subgraphs])),
             buffers: Some(b.create_vector(&buffers)),
             ..Default::default()
         };
@@ -170,12 +179,25 @@ impl File {
         bytes
     }
 
-    fn refusal(&self) -> String {
-        Model::from_bytes(Path::new("m"), &self.bytes()).expect_err("spoilt").to_string()
+    /// Why it is no detector.
+    pub(super) fn refusal(&self) -> String {
+        let read = Model::from_bytes(Path::new("m"), &self.bytes());
+        read.map_or_else(|error| error.to_string(), |_| "it is read".into())
     }
 }
 
 impl Tensor {
+    fn buffer<'a>(&self, b: &mut FlatBufferBuilder<'a>) -> WIPOffset<tflite::Buffer<'a>> {
+        let data = Some(b.create_vector(&self.data));
+        if !self.outside {
+            return tflite::Buffer::create(b, &tflite::BufferArgs { data });
+        }
+        // A field that this edition of the schema does not know: where in the file it lies.
+        let start = b.start_table();
+        b.push_slot_always(6, 4096_u64);
+        WIPOffset::new(b.end_table(start).value())
+    }
+
     fn write<'a>(
         &self,
         b: &mut FlatBufferBuilder<'a>,
@@ -184,6 +206,7 @@ impl Tensor {
         let quantization = tflite::QuantizationParametersArgs {
             scale: Some(b.create_vector(&self.scales)),
             zero_point: Some(b.create_vector(&vec![self.zero_point; self.scales.len()])),
+            quantized_dimension: self.axis,
             ..Default::default()
         };
         let args = tflite::TensorArgs {
@@ -191,6 +214,7 @@ impl Tensor {
             type_: self.type_,
             buffer,
             name: Some(b.create_string(self.name)),
+            is_variable: self.variable,
             quantization: Some(tflite::QuantizationParameters::create(b, &quantization)),
             ..Default::default()
         };
@@ -250,9 +274,18 @@ impl Operator {
 }
 
 fn activation(name: &'static str, sides: &[i32]) -> Tensor {
-    let data = Vec::new();
-    let (sides, scales) = (sides.to_vec(), vec![0.05]);
-    Tensor { name, sides, type_: TensorType::UINT8, scales, zero_point: 100, data }
+    Tensor {
+        name,
+        sides: sides.to_vec(),
+        type_: TensorType::UINT8,
+        scales: vec![0.05],
+        zero_point: 100,
+        axis: 0,
+        data: Vec::new(),
+        buffer: None,
+        outside: false,
+        variable: false,
+    }
 }
 
 fn constant(name: &'static str, sides: &[i32], type_: TensorType) -> Tensor {
@@ -273,53 +306,5 @@ fn operator(code: BuiltinOperator, inputs: &[i32], output: i32) -> Operator {
         dilation: 1,
         activation: ActivationFunctionType::NONE,
         axis: 1,
-    }
-}
-
-#[test]
-fn a_sound_file_runs() {
-    let model = Model::from_bytes(Path::new("m"), &File::sound().bytes()).expect("sound");
-    let mut detector = std::sync::Arc::new(model).detector();
-    let (input, width, height) = detector.input();
-    assert_eq!((input.len(), width, height), (48, 4, 4));
-    input.fill(200);
-    detector.detect();
-    assert_eq!((detector.heads(), detector.head(0).len(), detector.head(1).len()), (2, 128, 96));
-}
-
-#[test]
-fn what_is_in_the_way_is_named() {
-    type Spoil = fn(&mut File);
-    let table: [(Spoil, &str); 20] = [
-        (|f| f.operators[0].code = BuiltinOperator::ADD, "operator ADD (tensor 'trunk') is not"),
-        (|f| f.operators[1].code = BuiltinOperator::ADD, "operator ADD (tensor 'boxes') is not"),
-        (|f| f.operators[0].dilation = -1, "(tensor 'trunk'): kernel, stride and input do not"),
-        (|f| f.operators[0].stride = 2, "comes to [1, 2, 2, 8], the file says [1, 4, 4, 8]"),
-        (|f| f.operators[0].stride = -1, "(tensor 'trunk'): kernel, stride and input do not fit"),
-        (
-            |f| f.operators[0].activation = ActivationFunctionType::TANH,
-            "activation TANH is not supported",
-        ),
-        (|f| f.operators[5].axis = 2, "operator CONCATENATION (tensor 'boxes/concat') is not"),
-        (|f| f.operators[9].code = BuiltinOperator::SOFTMAX, "it ends in operator SOFTMAX"),
-        (|f| f.operators[8].code = BuiltinOperator::TANH, "operator TANH (tensor 'scores') is not"),
-        (|f| f.operators[0].inputs[0] = 77, "operator CONV_2D names tensor 77, there are 18"),
-        (|f| f.operators[3].inputs[0] = 10, "goes in circles"),
-        (|f| f.operators.swap(0, 2), "reads 'trunk' before it is written"),
-        (|f| f.tensor("trunk").type_ = TensorType::INT8, "'trunk' is INT8, UINT8 is expected"),
-        (|f| f.tensor("trunk").scales.push(1.0), "'trunk' has no scale and zero point of its own"),
-        (|f| f.tensor("trunk/weights").data.truncate(9), "does not hold 24 values"),
-        (|f| f.tensor("boxes/reshape").scales[0] = 0.5, "RESHAPE (tensor 'boxes/reshape') changes"),
-        (|f| f.tensor("anchors").sides[0] = 31, "does not hold 124 values"),
-        (|f| *f.option("num_classes") = 7.0, "has 3 columns of classes for 7 classes"),
-        (|f| *f.option("y_scale") = f32::NAN, "has no usable option y_scale"),
-        (|f| f.options.clear(), "has no usable option y_scale"),
-    ];
-    for (spoil, words) in table {
-        let mut file = File::sound();
-        spoil(&mut file);
-        let refusal = file.refusal();
-        assert!(refusal.starts_with("m: ") && refusal.contains(words), "{refusal}");
-        assert_eq!(refusal.lines().count(), 1);
     }
 }

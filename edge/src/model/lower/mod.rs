@@ -1,0 +1,300 @@
+//! From the file's graph to a plan: each operator becomes a step of the engine, or a view.
+//!
+//! One file a family: `conv` (what has weights), `arithmetic` (element by element), `shape`
+//! (what only moves or renames values), `window` (pools and sizes), `reduce` (along axes).
+
+#![deny(clippy::indexing_slicing)]
+
+mod arithmetic;
+mod conv;
+mod reduce;
+mod shape;
+mod table;
+mod window;
+
+use super::graph::{Graph, Operator, Refusal};
+use edge_infer::{Activation, Builder, Op, Plan, Shape, Target, Tensor, TensorId};
+pub(super) use table::{changes_bytes_alone, table};
+use tract_tflite::tflite::{ActivationFunctionType, BuiltinOperator};
+
+/// Rows of weights are counted as if they were as long as the widest layout makes them, bytes.
+const ROW: usize = 64;
+/// Packed weights and constants are at most so many times as long as the file: weights may be
+/// shared by several operators, and short rows are filled up.
+const TIMES: usize = 8;
+/// And may always be so long, bytes.
+const LITTLE: usize = 1 << 20;
+
+/// A graph on its way to a plan.
+#[derive(Debug)]
+struct Lowering {
+    builder: Builder,
+    /// What each tensor of the file has become.
+    known: Vec<Option<TensorId>>,
+    /// Bytes of weights and constants that may still be made.
+    budget: usize,
+}
+
+/// One operator on its way to a step.
+#[derive(Debug)]
+struct Step<'l, 'g, 'a> {
+    lowering: &'l mut Lowering,
+    graph: &'g Graph<'a>,
+    operator: &'g Operator<'a>,
+}
+
+/// The plan of what computes `outputs`.
+pub(super) fn lower(graph: &Graph<'_>, outputs: &[usize], target: Target) -> Result<Plan, Refusal> {
+    let refused = |error| format!("its input cannot be: {error}");
+    let (first, others) = graph.inputs.split_first().ok_or("has no input")?;
+    let (builder, id) = Builder::new(target, graph.form(*first)?).map_err(refused)?;
+    let budget = graph.file_bytes.saturating_mul(TIMES).max(LITTLE);
+    let known = vec![None; graph.tensor_count()];
+    let mut lowering = Lowering { builder, known, budget };
+    lowering.set(*first, id);
+    for input in others {
+        let id = lowering.builder.input(graph.form(*input)?).map_err(refused)?;
+        lowering.set(*input, id);
+    }
+    for operator in graph.needed(outputs)? {
+        let mut step = Step { lowering: &mut lowering, graph, operator };
+        if !is_ours(operator.code) {
+            return Err(format!("{} is not supported", graph.place(operator)));
+        }
+        step.lower().map_err(|words| format!("{}: {words}", graph.place(operator)))?;
+    }
+    let ids = outputs.iter().map(|output| {
+        let id = lowering.get(*output);
+        id.ok_or_else(|| format!("output '{}' is computed by nobody", graph.name(*output)))
+    });
+    let ids = ids.collect::<Result<Vec<_>, _>>()?;
+    lowering.builder.finish(&ids).map_err(|error| format!("cannot be run here: {error}"))
+}
+
+/// Whether there is a way to lower an operator.
+fn is_ours(code: BuiltinOperator) -> bool {
+    use BuiltinOperator as B;
+    matches!(
+        code,
+        B::CONV_2D
+            | B::DEPTHWISE_CONV_2D
+            | B::FULLY_CONNECTED
+            | B::ADD
+            | B::SUB
+            | B::MUL
+            | B::DIV
+            | B::FLOOR_DIV
+            | B::RELU
+            | B::RELU6
+            | B::LOGISTIC
+            | B::HARD_SWISH
+            | B::SQRT
+            | B::QUANTIZE
+            | B::DEQUANTIZE
+            | B::CAST
+            | B::SOFTMAX
+            | B::CONCATENATION
+            | B::PACK
+            | B::UNPACK
+            | B::SPLIT
+            | B::SPLIT_V
+            | B::SLICE
+            | B::STRIDED_SLICE
+            | B::RESHAPE
+            | B::SQUEEZE
+            | B::EXPAND_DIMS
+            | B::PAD
+            | B::TRANSPOSE
+            | B::GATHER_ND
+            | B::AVERAGE_POOL_2D
+            | B::MAX_POOL_2D
+            | B::RESIZE_NEAREST_NEIGHBOR
+            | B::RESIZE_BILINEAR
+            | B::MEAN
+            | B::ARG_MAX
+    )
+}
+
+/// Whether an operator only moves bytes, so that it matters not what they mean.
+fn moves(code: BuiltinOperator) -> bool {
+    use BuiltinOperator as B;
+    matches!(
+        code,
+        B::CAST
+            | B::CONCATENATION
+            | B::PACK
+            | B::UNPACK
+            | B::SPLIT
+            | B::SPLIT_V
+            | B::SLICE
+            | B::STRIDED_SLICE
+            | B::RESHAPE
+            | B::SQUEEZE
+            | B::EXPAND_DIMS
+            | B::TRANSPOSE
+            | B::GATHER_ND
+            | B::RESIZE_NEAREST_NEIGHBOR
+            | B::ARG_MAX
+    )
+}
+
+impl Lowering {
+    fn get(&self, tensor: usize) -> Option<TensorId> {
+        self.known.get(tensor).copied().flatten()
+    }
+
+    fn set(&mut self, tensor: usize, id: TensorId) {
+        if let Some(slot) = self.known.get_mut(tensor) {
+            *slot = Some(id);
+        }
+    }
+
+    /// Takes `bytes` from the budget.
+    fn spend(&mut self, bytes: usize) -> Result<(), Refusal> {
+        let left = self.budget.checked_sub(bytes);
+        self.budget = left.ok_or("its weights are many times longer than the file")?;
+        Ok(())
+    }
+}
+
+impl Step<'_, '_, '_> {
+    fn lower(&mut self) -> Result<(), Refusal> {
+        use BuiltinOperator as B;
+        if !moves(self.operator.code) {
+            self.check_meanings()?;
+        }
+        match self.operator.code {
+            B::CONV_2D | B::DEPTHWISE_CONV_2D | B::FULLY_CONNECTED => self.weighted(),
+            B::CONCATENATION | B::PACK => self.joined(),
+            B::UNPACK | B::SPLIT | B::SPLIT_V | B::SLICE | B::STRIDED_SLICE => self.parted(),
+            B::RESHAPE | B::SQUEEZE | B::EXPAND_DIMS => self.renamed(),
+            B::PAD | B::TRANSPOSE | B::GATHER_ND => self.moved(),
+            B::AVERAGE_POOL_2D | B::MAX_POOL_2D => self.pooled(),
+            B::RESIZE_NEAREST_NEIGHBOR | B::RESIZE_BILINEAR => self.resized(),
+            B::MEAN | B::ARG_MAX => self.reduced(),
+            _ => self.element_by_element(),
+        }
+    }
+
+    /// Arithmetic wants to know what 8 bits mean.
+    fn check_meanings(&self) -> Result<(), Refusal> {
+        let weights = self.has_weights();
+        let inputs = self.operator.inputs.iter().take(if weights { 1 } else { usize::MAX });
+        for tensor in inputs.flatten().chain(&self.operator.outputs) {
+            if !self.graph.is_meant(*tensor)? {
+                self.graph.quant(*tensor)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_weights(&self) -> bool {
+        use BuiltinOperator as B;
+        matches!(self.operator.code, B::CONV_2D | B::DEPTHWISE_CONV_2D | B::FULLY_CONNECTED)
+    }
+
+    /// The tensor that comes in at `place`: computed before, or a constant.
+    fn read(&mut self, place: usize) -> Result<TensorId, Refusal> {
+        let tensor = self.operator.input(place)?;
+        if let Some(id) = self.lowering.get(tensor) {
+            return Ok(id);
+        }
+        let form = self.graph.form(tensor)?;
+        self.lowering.spend(form.bytes())?;
+        let bytes = self.graph.stored(tensor)?;
+        let id = self.lowering.builder.constant(form, &bytes).map_err(|it| it.to_string())?;
+        self.lowering.set(tensor, id);
+        Ok(id)
+    }
+
+    /// All that come in.
+    fn read_all(&mut self) -> Result<Vec<TensorId>, Refusal> {
+        (0..self.operator.inputs.len()).map(|place| self.read(place)).collect()
+    }
+
+    fn form(&self, id: TensorId) -> Tensor {
+        self.lowering.builder.form(id)
+    }
+
+    /// The form of the one output.
+    fn output(&self) -> Result<Tensor, Refusal> {
+        self.graph.form(self.operator.output()?)
+    }
+
+    /// Adds a step that writes the one output.
+    fn add(&mut self, op: &Op<'_>, inputs: &[TensorId]) -> Result<(), Refusal> {
+        let tensor = self.operator.output()?;
+        let form = self.graph.form(tensor)?;
+        let id = self.step(op, inputs, form)?;
+        self.lowering.set(tensor, id);
+        Ok(())
+    }
+
+    /// Adds a step; a result of another shape than the file says is refused with both.
+    fn step(
+        &mut self,
+        op: &Op<'_>,
+        inputs: &[TensorId],
+        output: Tensor,
+    ) -> Result<TensorId, Refusal> {
+        self.lowering.builder.add(op, inputs, output).map_err(|error| match error {
+            edge_infer::Error::Shape(_) => format!("{error}, the file says {}", output.shape),
+            error => error.to_string(),
+        })
+    }
+
+    /// The same bytes under the form of a tensor of the file, which they become.
+    fn rename(&mut self, id: TensorId, tensor: usize) -> Result<(), Refusal> {
+        let (from, to) = (self.form(id), self.graph.form(tensor)?);
+        if from.shape.count() != to.shape.count() {
+            return Err(format!("makes {} of {}", to.shape, from.shape));
+        }
+        let id = self.lowering.builder.view(id, to).map_err(|error| error.to_string())?;
+        self.lowering.set(tensor, id);
+        Ok(())
+    }
+
+    /// Refuses a result of another shape than the file says.
+    fn expect(&self, shape: &[usize]) -> Result<(), Refusal> {
+        let said = self.graph.sides(self.operator.output()?)?;
+        if said == shape {
+            return Ok(());
+        }
+        Err(format!("comes to {shape:?}, the file says {said:?}"))
+    }
+
+    /// The numbers that come in at `place`, each as a `usize`.
+    fn sizes(&self, place: usize) -> Result<Vec<usize>, Refusal> {
+        let tensor = self.operator.input(place)?;
+        let sizes = self.graph.integers(tensor)?.into_iter().map(|it| usize::try_from(it).ok());
+        let sizes: Option<Vec<_>> = sizes.collect();
+        sizes.ok_or_else(|| format!("'{}' holds a negative number", self.graph.name(tensor)))
+    }
+}
+
+/// An axis of `rank`, which may be counted from behind.
+pub(super) fn axis(axis: i64, rank: usize) -> Result<usize, Refusal> {
+    let from_behind = || axis.checked_add(i64::try_from(rank).ok()?);
+    let counted = if axis < 0 { from_behind() } else { Some(axis) };
+    let counted = counted.and_then(|axis| usize::try_from(axis).ok());
+    counted
+        .filter(|axis| *axis < rank)
+        .ok_or_else(|| format!("names axis {axis}, there are {rank}"))
+}
+
+fn shape(sides: &[usize]) -> Result<Shape, Refusal> {
+    Shape::new(sides).map_err(|error| error.to_string())
+}
+
+fn activation(function: ActivationFunctionType) -> Result<Activation, Refusal> {
+    match function {
+        ActivationFunctionType::NONE => Ok(Activation::None),
+        ActivationFunctionType::RELU => Ok(Activation::Relu),
+        ActivationFunctionType::RELU6 => Ok(Activation::Relu6),
+        ActivationFunctionType::RELU_N1_TO_1 => Ok(Activation::ReluN1To1),
+        other => {
+            let name = other.variant_name().unwrap_or("of an unknown kind");
+            Err(format!("activation {name} is not supported"))
+        }
+    }
+}
