@@ -25,48 +25,130 @@ struct Case {
     picture: Vec<u8>,
 }
 
-impl Case {
+/// The sides of a case.
+#[derive(Debug, Clone, Copy)]
+struct Sides {
+    /// Rows, columns and channels.
+    input: [usize; 3],
+    depthwise: bool,
+    /// Output channels; of a depthwise case, for each channel.
+    out: usize,
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    dilation: [usize; 2],
+}
+
+/// How large weights are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spread {
+    /// Anything.
+    All,
+    /// Only the least and the most, in pictures too.
+    Ends,
+    /// At most so far from the zero point.
+    Near(u8),
+}
+
+impl Spread {
+    fn random(random: &mut Random) -> Self {
+        [Self::All, Self::Ends, Self::Near(8), Self::Near(20), Self::Near(60)][random.below(5)]
+    }
+
+    fn weight(self, zero: i8, random: &mut Random) -> i8 {
+        let byte = random.byte();
+        match self {
+            Self::All => byte.cast_signed(),
+            Self::Ends => [i8::MIN, i8::MAX][usize::from(byte % 2)],
+            Self::Near(most) => {
+                let away = (byte % (2 * most + 1)).cast_signed() - most.cast_signed();
+                zero.saturating_add(away)
+            }
+        }
+    }
+
+    fn value(self, random: &mut Random) -> u8 {
+        let byte = random.byte();
+        if self == Self::Ends { [0, u8::MAX][usize::from(byte % 2)] } else { byte }
+    }
+
+    /// By how much weights are smaller than any.
+    fn scale(self) -> f32 {
+        match self {
+            Self::All | Self::Ends => 1.0,
+            Self::Near(most) => 128.0 / f32::from(most),
+        }
+    }
+}
+
+impl Sides {
     /// `most` channels, and a few more rows and columns than a kernel.
     fn random(random: &mut Random, most: usize) -> Self {
         let mut side = |most| 1 + random.below(most);
-        let [rows, columns, channels] = [side(9), side(9), side(most)];
+        let input = [side(9), side(9), side(most)];
         let (kernel, stride) = ([side(3), side(3)], [side(2), side(2)]);
-        let dilation = [side(2), side(2)];
-        let reach = [0, 1].map(|at| (kernel[at] - 1) * dilation[at] + 1);
-        let fits = reach[0] <= rows && reach[1] <= columns;
-        let channels_out = side(most);
+        let (dilation, out) = ([side(2), side(2)], side(most));
         let depthwise = random.below(2) == 0;
         let multiplier = if random.below(3) == 0 { 1 + random.below(4) } else { 1 };
-        let channels_out = if depthwise { channels * multiplier } else { channels_out };
+        let out = if depthwise { multiplier } else { out };
+        Self { input, depthwise, out, kernel, stride, dilation }
+    }
+
+    /// Just below, at and just above what kernels take in one go.
+    fn edges(random: &mut Random) -> Self {
+        let mut any = |sides: &[usize]| sides[random.below(sides.len())];
+        let channels = [1, 3, 4, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 63, 64, 65, 130];
+        let depths = [1, 4, 27, 31, 32, 33, 64, 68, 127, 512, 1030];
+        let places = [1, 2, 3, 5, 6, 7, 8, 11, 12, 13, 25];
+        let (input, out) = ([any(&places), any(&places)], any(&channels));
+        if any(&[0, 1]) == 0 {
+            let input = [input[0], input[1], any(&depths)];
+            let kernel = [any(&[1, 1, 1, 2]), 1];
+            return Self { input, depthwise: false, out, kernel, stride: [1; 2], dilation: [1; 2] };
+        }
+        let input = [input[0], input[1], out];
+        let (kernel, stride) = ([any(&[1, 3, 3, 3, 5]); 2], [any(&[1, 1, 2]); 2]);
+        Self { input, depthwise: true, out: 1, kernel, stride, dilation: [1; 2] }
+    }
+}
+
+impl Case {
+    fn random(random: &mut Random, most: usize) -> Self {
+        let sides = Sides::random(random, most);
+        Self::of(sides, Spread::random(random), random)
+    }
+
+    fn of(sides: Sides, spread: Spread, random: &mut Random) -> Self {
+        let Sides { input: [rows, columns, channels], depthwise, out, .. } = sides;
+        let Sides { kernel, stride, dilation, .. } = sides;
+        let reach = [0, 1].map(|at| (kernel[at] - 1) * dilation[at] + 1);
+        let fits = reach[0] <= rows && reach[1] <= columns;
         let padding = if fits && random.below(2) == 0 { Padding::Valid } else { Padding::Same };
         let depth = kernel[0] * kernel[1] * if depthwise { 1 } else { channels };
-        let quant = |random: &mut Random| Quant {
-            scale: 0.001 + random.below(1000) as f32 * 1e-5,
-            zero_point: random.byte(),
-        };
-        let weight = |random: &mut Random| random.byte().cast_signed();
+        let channels_out = if depthwise { channels * out } else { out };
+        let quant =
+            Quant { scale: 0.001 + random.below(1000) as f32 * 1e-5, zero_point: random.byte() };
+        let zero = if random.below(2) == 0 { 0 } else { random.byte().cast_signed() };
         let shape = Shape::picture(rows, columns, channels).expect("small");
-        let bias = |random: &mut Random| i32::from(weight(random)) * 80;
+        let bias = |random: &mut Random| i32::from(random.byte().cast_signed()) * 80;
+        let scale =
+            |random: &mut Random| (0.001 + random.below(100) as f32 * 1e-5) * spread.scale();
         // Wide enough that most results are neither 0 nor 255.
-        let spread = (depth as f32).sqrt() * 3.0;
-        let quant = quant(random);
-        let scale = |random: &mut Random| 0.001 + random.below(100) as f32 * 1e-5;
-        let output = Quant { scale: quant.scale * spread, zero_point: random.byte() };
+        let scales = quant.scale * (depth as f32).sqrt() * 3.0;
+        let output = Quant { scale: scales, zero_point: random.byte() };
         let activations =
             [Activation::None, Activation::Relu, Activation::Relu6, Activation::ReluN1To1];
-        let per_channel = random.below(2) == 0;
         Self {
             input: Tensor { shape, element: Element::U8(quant) },
             depthwise,
             channels_out,
             window: Window { kernel, stride, dilation, padding },
-            weights: (0..depth * channels_out).map(|_| weight(random)).collect(),
-            weight_zero: if per_channel { 0 } else { weight(random) },
+            weights: (0..depth * channels_out).map(|_| spread.weight(zero, random)).collect(),
+            weight_zero: zero,
             bias: (0..channels_out).map(|_| bias(random)).collect(),
             scales: (0..channels_out).map(|_| scale(random)).collect(),
             output,
             activation: activations[random.below(4)],
-            picture: (0..shape.count()).map(|_| random.byte()).collect(),
+            picture: (0..shape.count()).map(|_| spread.value(random)).collect(),
         }
     }
 
@@ -216,10 +298,19 @@ fn cases() -> impl Iterator<Item = Case> {
     })
 }
 
+/// Shapes at the edges of what kernels take in one go.
+fn edges() -> impl Iterator<Item = Case> {
+    let mut random = Random(7);
+    (0..600).map(move |_| {
+        let sides = Sides::edges(&mut random);
+        Case::of(sides, Spread::random(&mut random), &mut random)
+    })
+}
+
 #[test]
 fn kernels_equal_the_naive_twin() {
     let mut spread = [0_usize; 256];
-    for (round, case) in cases().enumerate() {
+    for (round, case) in cases().chain(edges()).enumerate() {
         let expect = case.naive();
         for isa in Isa::all() {
             let got = case.run(isa, 1);
