@@ -10,6 +10,7 @@ use crate::requant::Activation;
 use crate::simd::Isa;
 use crate::tensor::{Shape, Tensor};
 use crate::window::{Axis, Window};
+use core::ops::Range;
 
 /// Bytes of patches that are laid out together: one pass over the weights serves them all,
 /// and they stay in a small core's first cache.
@@ -113,7 +114,7 @@ impl Step {
         let packed =
             Packed::new(isa, conv.weights, conv.bias, quant, output.element, conv.activation)?;
         let block = (BLOCK_BYTES / packed.row_bytes()).clamp(BLOCK.1, BLOCK.0);
-        let block = block / BLOCK.1 * BLOCK.1;
+        let block = block / packed.layout.tile * packed.layout.tile;
         let block = block.min(rows.output * columns.output);
         let padding = quant.zero_point;
         Ok(Self { rows, columns, channels_in, packed, padding, block, ways })
@@ -166,31 +167,78 @@ impl Step {
             let bytes = if patch.is_empty() {
                 &input[first * stride..]
             } else {
-                for (at, patch) in (first..first + count).zip(patch.chunks_exact_mut(stride)) {
-                    self.lay_out(input, at, patch);
-                }
+                self.lay_out(input, first, &mut patch[..count * stride]);
                 &*patch
             };
             self.packed.multiply(Rows { bytes, stride, count }, scratch, out);
         }
     }
 
-    /// Copies what lies under the kernel for output pixel `at`.
-    fn lay_out(&self, input: &[u8], at: usize, patch: &mut [u8]) {
-        let [row, column] = [at / self.columns.output, at % self.columns.output];
-        let length = self.columns.kernel * self.channels_in;
-        let inside = self.columns.dilation == 1 && self.columns.inside().contains(&column);
-        for (down, taps) in (0..self.rows.kernel).zip(patch.chunks_exact_mut(length)) {
-            let Some(row) = self.rows.source(row, down) else {
-                taps.fill(self.padding);
+    /// Copies what lies under the kernel for the output pixels from `first` on.
+    fn lay_out(&self, input: &[u8], first: usize, patches: &mut [u8]) {
+        let stride = self.packed.row_bytes();
+        let end = first + patches.len() / stride;
+        let mut left = patches;
+        for row in first / self.columns.output..self.rows.output {
+            let start = row * self.columns.output;
+            let columns = first.max(start) - start..end.min(start + self.columns.output) - start;
+            let (run, rest) = left.split_at_mut(columns.len() * stride);
+            self.lay_out_row(input, row, columns, run);
+            if rest.is_empty() {
+                return;
+            }
+            left = rest;
+        }
+    }
+
+    /// The same for some pixels of one row, one row of the kernel after the other.
+    fn lay_out_row(&self, input: &[u8], row: usize, columns: Range<usize>, patches: &mut [u8]) {
+        let stride = self.packed.row_bytes();
+        let inside = if self.columns.dilation == 1 { self.columns.inside() } else { 0..0 };
+        let [start, end] =
+            [inside.start, inside.end].map(|at| at.clamp(columns.start, columns.end));
+        let (before, rest) = patches.split_at_mut((start - columns.start) * stride);
+        let (middle, after) = rest.split_at_mut((end - start) * stride);
+        for down in 0..self.rows.kernel {
+            let source = self.rows.source(row, down);
+            self.border(input, source, down, columns.start, before);
+            self.border(input, source, down, end, after);
+            let Some((row, column)) = source.zip(self.columns.source(start, 0)) else {
+                self.border(input, None, down, start, middle);
                 continue;
             };
-            let row = row * self.columns.input;
-            match self.columns.source(column, 0) {
-                Some(column) if inside => {
-                    taps.copy_from_slice(&input[(row + column) * self.channels_in..][..length]);
-                }
-                _ => self.gather(input, row, column, taps),
+            let mut start = (row * self.columns.input + column) * self.channels_in;
+            for patch in middle.chunks_exact_mut(stride) {
+                let taps = self.taps(patch, down);
+                copy(&input[start..start + taps.len()], taps);
+                start += self.columns.stride * self.channels_in;
+            }
+        }
+    }
+
+    /// The values of a patch that lie under one row of the kernel.
+    #[inline]
+    fn taps<'a>(&self, patch: &'a mut [u8], down: usize) -> &'a mut [u8] {
+        let length = self.columns.kernel * self.channels_in;
+        &mut patch[down * length..][..length]
+    }
+
+    /// One row of the kernel, for pixels over whose border it may hang; `source` is the row of
+    /// the input that lies under it.
+    fn border(
+        &self,
+        input: &[u8],
+        source: Option<usize>,
+        down: usize,
+        first: usize,
+        patches: &mut [u8],
+    ) {
+        let patches = patches.chunks_exact_mut(self.packed.row_bytes());
+        for (column, patch) in (first..).zip(patches) {
+            let taps = self.taps(patch, down);
+            match source {
+                Some(row) => self.gather(input, row, column, taps),
+                None => taps.fill(self.padding),
             }
         }
     }
@@ -200,11 +248,24 @@ impl Step {
         for (across, tap) in taps.chunks_exact_mut(self.channels_in).enumerate() {
             match self.columns.source(column, across) {
                 Some(column) => {
-                    let start = (row + column) * self.channels_in;
+                    let start = (row * self.columns.input + column) * self.channels_in;
                     tap.copy_from_slice(&input[start..start + self.channels_in]);
                 }
                 None => tap.fill(self.padding),
             }
         }
+    }
+}
+
+/// Copies a run of values; a short one as its first eight and its last eight, without a call.
+#[inline]
+fn copy(values: &[u8], taps: &mut [u8]) {
+    let ends = values.first_chunk::<8>().zip(values.last_chunk::<8>());
+    match ends.filter(|_| values.len() <= 16) {
+        Some((first, last)) => {
+            taps[..8].copy_from_slice(first);
+            taps[values.len() - 8..].copy_from_slice(last);
+        }
+        None => taps.copy_from_slice(values),
     }
 }
