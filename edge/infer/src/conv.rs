@@ -114,7 +114,7 @@ impl Step {
         let packed =
             Packed::new(isa, conv.weights, conv.bias, quant, output.element, conv.activation)?;
         let block = (BLOCK_BYTES / packed.row_bytes()).clamp(BLOCK.1, BLOCK.0);
-        let block = block / BLOCK.1 * BLOCK.1;
+        let block = block / packed.layout.tile * packed.layout.tile;
         let block = block.min(rows.output * columns.output);
         let padding = quant.zero_point;
         Ok(Self { rows, columns, channels_in, packed, padding, block, ways })

@@ -8,6 +8,8 @@ use crate::error::Error;
 use crate::fork::{Fork, Job, split};
 use crate::matmul::{Weights, fold};
 use crate::requant::{Activation, Requant};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::avx2;
 #[cfg(target_arch = "aarch64")]
 use crate::simd::neon;
 use crate::simd::{Isa, Set};
@@ -56,6 +58,9 @@ pub(crate) struct Packed {
     pub(crate) taps: usize,
     /// Zero point taken off: -255..=255. Scalar: `[taps, channels]`.
     pub(crate) weights: Box<[i16]>,
+    /// AVX2: the same for two taps each.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) pairs: Box<[avx2::depthwise::Pair]>,
     /// With the input's zero point folded in.
     pub(crate) bias: Box<[i32]>,
     pub(crate) requant: Requant,
@@ -80,14 +85,36 @@ impl Packed {
             .collect::<Result<_, _>>()?;
         let real = |stored: &i8| i16::from(*stored) - i16::from(weights.zero_point);
         let requant = Requant::new(input, weights.scales, channels, output, *activation)?;
-        let weights = weights.stored.iter().map(real).collect();
-        Ok(Self { isa, channels, taps, weights, bias, requant })
+        let weights: Box<[i16]> = weights.stored.iter().map(real).collect();
+        #[cfg(target_arch = "x86_64")]
+        let pairs = match isa.0 {
+            Set::Avx2 if avx2::depthwise::fits(channels) => {
+                avx2::depthwise::pack(&weights, channels)
+            }
+            _ => Box::default(),
+        };
+        Ok(Self {
+            isa,
+            channels,
+            taps,
+            weights,
+            #[cfg(target_arch = "x86_64")]
+            pairs,
+            bias,
+            requant,
+        })
     }
 
     /// Computes `out`, `[count, channels]`.
     fn run(&self, taps: Taps<'_>, out: &mut [u8]) {
         match self.isa.0 {
             Set::Scalar => self.run_scalar(taps, out),
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 if avx2::depthwise::fits(self.channels) => {
+                avx2::depthwise::run(self, taps, out);
+            }
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => self.run_scalar(taps, out),
             #[cfg(target_arch = "aarch64")]
             Set::Neon | Set::Dot => neon::depthwise::run(self, taps, out),
         }

@@ -10,6 +10,8 @@
 
 use crate::error::Error;
 use crate::requant::{Activation, Requant};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::avx2::{self, Chains};
 use crate::simd::{Isa, Set};
 #[cfg(target_arch = "aarch64")]
 use crate::simd::{dot, neon};
@@ -36,6 +38,8 @@ pub(crate) struct Layout {
     pub(crate) panel: usize,
     /// Values of `k` that lie together.
     pub(crate) group: usize,
+    /// Rows that are multiplied together: blocks are cut to whole tiles.
+    pub(crate) tile: usize,
     /// Whether rows are read as `i8`, less 128.
     pub(crate) signed: bool,
 }
@@ -66,6 +70,9 @@ pub(crate) struct Packed {
     /// Groups of a row.
     pub(crate) groups: usize,
     pub(crate) weights: Box<[i8]>,
+    /// AVX2: the weights, which others have above.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) chains: Chains,
     /// NEON: whether two products may be added in 16 bits.
     #[cfg(target_arch = "aarch64")]
     pub(crate) pairs_fit: bool,
@@ -106,12 +113,23 @@ impl Packed {
             })
             .collect::<Result<Vec<i32>, Error>>()?;
         folded.resize(padded, 0);
-        let packed = pack(layout, weights.stored, depth, padded, groups);
+        #[cfg(target_arch = "x86_64")]
+        let chains = match isa.0 {
+            Set::Avx2 => Chains::new(weights.stored, weights.zero_point, depth)?,
+            Set::Scalar => Chains::default(),
+        };
+        let packed = match isa.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => Box::default(),
+            _ => pack(layout, weights.stored, depth, padded, groups),
+        };
         Ok(Self {
             isa,
             layout,
             channels,
             groups,
+            #[cfg(target_arch = "x86_64")]
+            chains,
             #[cfg(target_arch = "aarch64")]
             pairs_fit: neon::matmul::pairs_fit(&packed),
             weights: packed,
@@ -135,6 +153,8 @@ impl Packed {
     pub(crate) fn scratch_bytes(&self, count: usize) -> usize {
         match self.isa.0 {
             Set::Scalar => 0,
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => 0,
             #[cfg(target_arch = "aarch64")]
             Set::Neon => neon::matmul::scratch_bytes(self, count),
             #[cfg(target_arch = "aarch64")]
@@ -150,6 +170,8 @@ impl Packed {
     pub(crate) fn multiply(&self, rows: Rows<'_>, scratch: &mut [u8], out: &mut [u8]) {
         match self.isa.0 {
             Set::Scalar => self.multiply_scalar(rows, out),
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => avx2::matmul::multiply(self, rows, out),
             #[cfg(target_arch = "aarch64")]
             Set::Neon => neon::matmul::multiply(self, rows, scratch, out),
             #[cfg(target_arch = "aarch64")]
@@ -183,11 +205,13 @@ const CHANNELS: usize = 16;
 impl Isa {
     pub(crate) const fn layout(self) -> Layout {
         match self.0 {
-            Set::Scalar => Layout { panel: 1, group: LANE, signed: false },
+            Set::Scalar => Layout { panel: 1, group: LANE, tile: 8, signed: false },
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => Layout { panel: 8, group: 4, tile: avx2::matmul::TILE, signed: false },
             #[cfg(target_arch = "aarch64")]
-            Set::Neon => Layout { panel: 4, group: 16, signed: true },
+            Set::Neon => Layout { panel: 4, group: 16, tile: 8, signed: true },
             #[cfg(target_arch = "aarch64")]
-            Set::Dot => Layout { panel: 8, group: 4, signed: true },
+            Set::Dot => Layout { panel: 8, group: 4, tile: 8, signed: true },
         }
     }
 }

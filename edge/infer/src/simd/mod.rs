@@ -3,10 +3,14 @@
 //! Every kernel here equals its scalar twin bit for bit; the tests run all that the machine
 //! has. Only this folder holds `unsafe`, each block with its reason.
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod dot;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use core::fmt;
 
@@ -21,6 +25,9 @@ pub struct Isa(pub(crate) Set);
 pub(crate) enum Set {
     /// Plain Rust; the definition.
     Scalar,
+    /// x86-64 with AVX2.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
     /// aarch64 with NEON (A53, A72).
     #[cfg(target_arch = "aarch64")]
     Neon,
@@ -37,6 +44,8 @@ impl Isa {
     pub fn all() -> impl Iterator<Item = Self> {
         let sets = [
             Some(Set::Scalar),
+            #[cfg(target_arch = "x86_64")]
+            x86::has_avx2().then_some(Set::Avx2),
             #[cfg(target_arch = "aarch64")]
             neon::is_there().then_some(Set::Neon),
             #[cfg(target_arch = "aarch64")]
@@ -54,6 +63,8 @@ impl Isa {
     pub const fn name(self) -> &'static str {
         match self.0 {
             Set::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => "avx2",
             #[cfg(target_arch = "aarch64")]
             Set::Neon => "neon",
             #[cfg(target_arch = "aarch64")]
