@@ -123,6 +123,13 @@ struct Group {
     place: u32,
     /// `[channel][value]`: what is not yet in a chain.
     weights: [i16; BYTES],
+    load: Load,
+}
+
+impl Group {
+    fn new(place: u32, weights: [i16; BYTES]) -> Self {
+        Self { place, weights, load: Load::of(&weights) }
+    }
 }
 
 /// What positive and negative weights of each 16-bit sum come to.
@@ -135,26 +142,48 @@ struct Load {
 impl Load {
     const NONE: Self = Self { above: [0; BYTES / 2], below: [0; BYTES / 2] };
 
-    fn fits(&self, group: &Group) -> bool {
-        let pairs = group.weights.as_chunks::<2>().0.iter();
-        pairs.zip(self.above.iter().zip(&self.below)).all(|(&[a, b], (above, below))| {
-            let small = (-LIMIT..LIMIT).contains(&a) && (-LIMIT..LIMIT).contains(&b);
-            small && above + a.max(0) + b.max(0) <= LIMIT && below + a.min(0) + b.min(0) >= -LIMIT
-        })
+    fn of(weights: &[i16; BYTES]) -> Self {
+        let mut load = Self::NONE;
+        let sums = load.above.iter_mut().zip(&mut load.below);
+        for (&[a, b], (above, below)) in weights.as_chunks().0.iter().zip(sums) {
+            // 128 is no `i8`: where one is, the group does not fit as it is.
+            *above = a.max(0) + b.max(0) + i16::from(a == LIMIT || b == LIMIT);
+            *below = a.min(0) + b.min(0);
+        }
+        load
     }
 
-    /// Takes what fits of a group's weights, and leaves the rest in it.
-    fn take(&mut self, group: &mut Group) -> Weights {
-        let mut taken = [0; BYTES];
-        for (at, (weight, taken)) in group.weights.iter_mut().zip(&mut taken).enumerate() {
+    /// Whether both together stay within the limit; straight, so that compilers see vectors.
+    fn has_room_for(&self, more: &Self) -> bool {
+        let (mut most, mut least) = (0, 0);
+        for at in 0..BYTES / 2 {
+            most = most.max(self.above[at] + more.above[at]);
+            least = least.min(self.below[at] + more.below[at]);
+        }
+        most <= LIMIT && least >= -LIMIT
+    }
+
+    /// Takes what fits of a group's weights, and leaves the rest.
+    fn take(&mut self, group: &Group) -> (Weights, [i16; BYTES]) {
+        let (mut taken, mut left) = ([0; BYTES], group.weights);
+        for (at, (left, taken)) in left.iter_mut().zip(&mut taken).enumerate() {
             let (above, below) = (&mut self.above[at / 2], &mut self.below[at / 2]);
-            let part = (*weight).clamp(-LIMIT - *below, LIMIT - *above);
+            let part = (*left).clamp(-LIMIT - *below, LIMIT - *above);
             *taken = i8::try_from(part).unwrap_or(i8::MAX);
-            *weight -= i16::from(*taken);
+            *left -= i16::from(*taken);
             *above += i16::from(*taken).max(0);
             *below += i16::from(*taken).min(0);
         }
-        Weights(taken)
+        (Weights(taken), left)
+    }
+
+    /// Takes a group that there is room for.
+    fn take_all(&mut self, group: &Group) -> Weights {
+        for at in 0..BYTES / 2 {
+            self.above[at] += group.load.above[at];
+            self.below[at] += group.load.below[at];
+        }
+        Weights(group.weights.map(|weight| weight.to_le_bytes()[0].cast_signed()))
     }
 }
 
@@ -173,13 +202,19 @@ impl Draft {
         while !waiting.is_empty() {
             let mut load = Load::NONE;
             for _ in 0..self.length {
-                let fit = waiting.iter().take(WINDOW).position(|group| load.fits(group));
+                let mut window = waiting.iter().take(WINDOW);
+                let fit = window.position(|group| load.has_room_for(&group.load));
                 let group = waiting.remove(fit.unwrap_or(0));
-                let mut group = group.unwrap_or(Group { place: 0, weights: [0; BYTES] });
+                let group = group.unwrap_or_else(|| Group::new(0, [0; BYTES]));
                 self.places.push(group.place);
-                self.weights.push(load.take(&mut group));
-                if group.weights != [0; BYTES] {
-                    waiting.push_back(group);
+                if fit.is_some() {
+                    self.weights.push(load.take_all(&group));
+                } else {
+                    let (taken, left) = load.take(&group);
+                    self.weights.push(taken);
+                    if left != [0; BYTES] {
+                        waiting.push_back(Group::new(group.place, left));
+                    }
                 }
             }
         }
@@ -195,7 +230,7 @@ fn groups(rows: &[i8], zero_point: i8, depth: u32) -> VecDeque<Group> {
                 *weight = i16::from(*stored) - i16::from(zero_point);
             }
         }
-        Group { place, weights }
+        Group::new(place, weights)
     };
     let groups = (0..depth).step_by(GROUP).map(group);
     groups.filter(|group| group.weights != [0; BYTES]).collect()
