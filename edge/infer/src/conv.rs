@@ -132,8 +132,7 @@ impl Step {
     }
 
     pub(crate) fn weight_bytes(&self) -> usize {
-        let Packed { weights, bias, requant, .. } = &self.packed;
-        size_of_val(&**weights) + size_of_val(&**bias) + size_of_val(&*requant.multipliers)
+        self.packed.weight_bytes()
     }
 
     fn patch_bytes(&self) -> usize {

@@ -145,6 +145,16 @@ impl Packed {
         self.groups * self.layout.group
     }
 
+    /// What the weights, biases and multipliers take.
+    pub(crate) fn weight_bytes(&self) -> usize {
+        let Self { weights, bias, requant, .. } = self;
+        let own =
+            size_of_val(&**weights) + size_of_val(&**bias) + size_of_val(&*requant.multipliers);
+        #[cfg(target_arch = "x86_64")]
+        let own = own + self.chains.bytes();
+        own
+    }
+
     /// Memory that [`Packed::multiply`] wants for `count` rows.
     #[cfg_attr(
         not(target_arch = "aarch64"),

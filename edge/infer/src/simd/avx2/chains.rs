@@ -91,6 +91,11 @@ impl Chains {
         self.places.len() / self.length * price(self.length)
     }
 
+    /// What they take in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.ends) + size_of_val(&*self.places) + size_of_val(&*self.weights)
+    }
+
     /// Groups of a chain.
     pub(crate) fn length(&self) -> usize {
         self.length
