@@ -25,7 +25,7 @@ pub const ROWS: usize = 60;
 pub const CELLS: usize = COLS * ROWS;
 
 /// Differences up to this many grey levels are noise of the sensor and of JPEG.
-const NOISE: i32 = 12;
+const NOISE: u8 = 12;
 /// Differences from frame to frame up to this many grey levels are no change.
 const CHANGE: u8 = 6;
 /// The same as [`NOISE`] after a change of light, whose fit is never exact.
@@ -189,15 +189,13 @@ impl Gate {
     /// Marks the cells that moved against the background or the last frame; counts them.
     fn compare(&mut self, grid: &[u8; CELLS]) -> usize {
         let cells = grid.iter().zip(&self.background).zip(&self.last);
-        let mut count = 0;
         for (mark, ((luma, behind), before)) in self.marks.iter_mut().zip(cells) {
-            let luma = i32::from(*luma);
-            let moved = (luma - i32::from(*behind >> 8)).abs() > NOISE
-                || (luma - i32::from(*before)).abs() > NOISE;
+            let [behind, _] = behind.to_be_bytes();
+            // No short cuts: without them this is a loop of vectors.
+            let moved = (luma.abs_diff(behind) > NOISE) | (luma.abs_diff(*before) > NOISE);
             *mark = if moved { Mark::Moved } else { Mark::Still };
-            count += usize::from(moved);
         }
-        count
+        self.marks.iter().filter(|mark| **mark == Mark::Moved).count()
     }
 
     /// Puts the background into the frame's light where that explains most of the cells that
@@ -221,22 +219,23 @@ impl Gate {
     /// Moves the background towards the frame, by time, not by frames.
     fn absorb(&mut self, now: Instant, grid: &[u8; CELLS]) {
         let step = now.since_ms(self.looked).max(1);
-        let shift = |ms: u64| (ms / step).checked_ilog2().unwrap_or(0).min(8);
+        // Powers of two of a 256th: a vector's cells can be multiplied each by its own, but not
+        // be shifted.
+        let pace = |ms: u64| 256 >> (ms / step).checked_ilog2().unwrap_or(0).min(8);
         let (still, staying, moving) =
-            (shift(ABSORB_MS), shift(ABSORB_STAYING_MS), shift(ABSORB_MOVING_MS));
+            (pace(ABSORB_MS), pace(ABSORB_STAYING_MS), pace(ABSORB_MOVING_MS));
         let units = u8::try_from(step / CALM_UNIT_MS).unwrap_or(u8::MAX);
-        let frames = grid.iter().zip(&self.last).zip(&self.marks);
-        let cells = self.background.iter_mut().zip(&mut self.calm).zip(frames);
-        for ((behind, calm), ((luma, before), mark)) in cells {
+        for (calm, (luma, before)) in self.calm.iter_mut().zip(grid.iter().zip(&self.last)) {
+            let longer = calm.saturating_add(units);
+            *calm = if luma.abs_diff(*before) > CHANGE { 0 } else { longer };
+        }
+        let cells = grid.iter().zip(&self.calm).zip(&self.marks);
+        for (behind, ((luma, calm), mark)) in self.background.iter_mut().zip(cells) {
             let gap = (i32::from(*luma) << 8) - i32::from(*behind);
-            let changed = luma.abs_diff(*before) > CHANGE;
-            *calm = if changed { 0 } else { calm.saturating_add(units) };
-            let pace = match mark {
-                Mark::Still => still,
-                Mark::Moved | Mark::Counted if *calm >= CALM => staying,
-                Mark::Moved | Mark::Counted => moving,
-            };
-            *behind = behind.saturating_add_signed(short(gap >> pace));
+            let moved = if *calm >= CALM { staying } else { moving };
+            let pace: i32 = if *mark == Mark::Still { still } else { moved };
+            // A part of the gap: it does not lead past either end.
+            *behind = behind.wrapping_add_signed(short((gap * pace) >> 8));
         }
         self.last = *grid;
         self.looked = now;
@@ -394,7 +393,9 @@ fn index(cell: usize) -> u16 {
 }
 
 fn short(step: i32) -> i16 {
-    i16::try_from(step).unwrap_or(if step < 0 { i16::MIN } else { i16::MAX })
+    #[expect(clippy::cast_possible_truncation, reason = "clamped to an i16")]
+    let step = step.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+    step
 }
 
 #[cfg(test)]
