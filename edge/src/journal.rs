@@ -22,8 +22,13 @@ pub fn hush_panics(hushed: bool) {
     HUSHED.set(hushed);
 }
 
+/// Whether they do.
+pub fn is_hushed() -> bool {
+    HUSHED.try_with(Cell::get).unwrap_or(false)
+}
+
 fn say_panic(info: &PanicHookInfo<'_>) {
-    if HUSHED.try_with(Cell::get).unwrap_or(false) {
+    if is_hushed() {
         return;
     }
     let thread = std::thread::current();

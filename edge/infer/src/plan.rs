@@ -128,7 +128,7 @@ impl Builder {
 
     /// The plan whose outputs are `outputs`, in that order.
     pub fn finish(self, outputs: &[TensorId]) -> Result<Plan, Error> {
-        let Self { target, looks, memories, constants, steps, inputs, .. } = self;
+        let Self { target, looks, memories, constants, steps, inputs, work } = self;
         let wishes = wishes(&looks, &memories, &steps, outputs);
         let (places, arena_bytes) = arena::place(&wishes);
         if arena_bytes > ARENA_MAX {
@@ -161,6 +161,7 @@ impl Builder {
             steps: steps.into_iter().enumerate().map(step).collect(),
             constants: constants.into(),
             arena_bytes,
+            work,
         })
     }
 
@@ -234,6 +235,7 @@ pub struct Plan {
     inputs: Box<[(Tensor, Range<usize>)]>,
     outputs: Box<[(Tensor, Range<usize>)]>,
     arena_bytes: usize,
+    work: u64,
 }
 
 impl Plan {
@@ -246,6 +248,11 @@ impl Plan {
     pub fn weight_bytes(&self) -> usize {
         let steps = self.steps.iter().map(|step| step.kernel.weight_bytes());
         self.constants.len() + steps.sum::<usize>()
+    }
+
+    /// Multiplications, or values moved, in one run.
+    pub fn work(&self) -> u64 {
+        self.work
     }
 
     /// What it was made for.

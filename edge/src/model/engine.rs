@@ -66,6 +66,13 @@ impl Engine {
         }
     }
 
+    pub(super) fn work(&self) -> u64 {
+        match self {
+            Self::Plan(plan, _) => plan.work(),
+            Self::Float(float) => float.work,
+        }
+    }
+
     /// Where an input lies in an arena.
     pub(super) fn input<'a>(&self, index: usize, arena: &'a mut [u8]) -> &'a mut [u8] {
         match self {

@@ -9,9 +9,10 @@
 
 #![deny(clippy::indexing_slicing)]
 
+mod check;
 mod cut;
 
-use super::graph::{Graph, Operator, Refusal};
+use super::graph::{Graph, Refusal};
 use crate::journal;
 use edge_infer::{ARENA_MAX, Element, Tensor, WORK_MAX};
 use std::io::Cursor;
@@ -22,7 +23,6 @@ use tract_tflite::internal::tract_core::ops::cnn::Conv;
 use tract_tflite::internal::tract_core::ops::konst::Const;
 use tract_tflite::internal::{TractResult, TypedModel, format_err, tvec};
 use tract_tflite::prelude::{DatumType, Framework, IntoRunnable, IntoTValue, TypedRunnableModel};
-use tract_tflite::tflite::{BuiltinOperator, TensorType};
 
 /// Most operators of a graph for tract, which compares each with each.
 const OPERATORS_MAX: usize = 1024;
@@ -38,6 +38,7 @@ pub(super) struct Float {
     /// Bytes of inputs and outputs, which lie one behind the other in an arena.
     pub(super) arena_bytes: usize,
     pub(super) weight_bytes: usize,
+    pub(super) work: u64,
 }
 
 /// A tensor at the door, and where it lies in an arena.
@@ -52,11 +53,11 @@ impl Float {
     pub(super) fn new(graph: &Graph<'_>, outputs: &[usize]) -> Result<Self, Refusal> {
         let needed = graph.needed(outputs)?;
         for operator in &needed {
-            let named = |words: String| format!("{}{words}", graph.place(operator));
-            if !is_known(operator.code) {
-                return Err(named(" is not supported".into()));
+            if !check::is_known(operator.code) {
+                return Err(format!("{} is not supported", graph.place(operator)));
             }
-            check(graph, operator).map_err(|words| named(format!(": {words}")))?;
+            let named = |words| format!("{}: {words}", graph.place(operator));
+            check::check(graph, operator).map_err(named)?;
         }
         if needed.len() > OPERATORS_MAX {
             return Err(format!("has more than {OPERATORS_MAX} operators of real numbers"));
@@ -71,8 +72,9 @@ impl Float {
         };
         let inputs = graph.inputs.iter().map(&mut port).collect::<Result<_, Refusal>>()?;
         let outputs = outputs.iter().map(&mut port).collect::<Result<_, Refusal>>()?;
-        let (model, weight_bytes) = quietly(|| load(bytes)).ok_or("is nothing that tract runs")?;
-        let float = Self { model, inputs, outputs, arena_bytes: end, weight_bytes };
+        let (model, cost) = quietly(|| load(bytes)).ok_or("is nothing that tract runs")?;
+        let Cost { weight_bytes, work } = cost;
+        let float = Self { model, inputs, outputs, arena_bytes: end, weight_bytes, work };
         let mut arena = vec![0; float.arena_bytes];
         quietly(|| float.compute(&mut arena)).ok_or("is nothing that tract runs")?;
         Ok(float)
@@ -128,19 +130,27 @@ fn fits(form: Tensor, type_: DatumType) -> bool {
 }
 
 /// Reads and prepares a file, if what it comes to stays within bounds.
-fn load(bytes: Vec<u8>) -> TractResult<(Arc<TypedRunnableModel>, usize)> {
+fn load(bytes: Vec<u8>) -> TractResult<(Arc<TypedRunnableModel>, Cost)> {
     let model = tract_tflite::tflite().model_for_read(&mut Cursor::new(bytes))?;
-    bound(&model)?;
+    // Counted here: optimized, it has neither convolutions nor weights by that name.
+    let asked = cost(&model)?;
     let model = model.into_optimized()?;
-    let weights = bound(&model)?;
-    Ok((model.into_runnable()?, weights))
+    cost(&model)?;
+    Ok((model.into_runnable()?, asked))
 }
 
-/// Refuses what asks for too much memory or work; bytes of constants.
-fn bound(model: &TypedModel) -> TractResult<usize> {
+/// What a graph asks for.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    weight_bytes: usize,
+    work: u64,
+}
+
+/// Counts it, and refuses what is too much.
+fn cost(model: &TypedModel) -> TractResult<Cost> {
     let too_large = || format_err!("too large");
     let order = model.eval_order()?;
-    let (mut alive, mut weights, mut work) = (0_usize, 0_usize, 0_u64);
+    let (mut alive, mut weight_bytes, mut work) = (0_usize, 0_usize, 0_u64);
     let mut left: Vec<usize> = vec![0; model.nodes().len()];
     let mut held: Vec<usize> = vec![0; model.nodes().len()];
     for input in order.iter().flat_map(|id| &model.node(*id).inputs) {
@@ -158,12 +168,12 @@ fn bound(model: &TypedModel) -> TractResult<usize> {
             bytes = all.and_then(|all| bytes.checked_add(all)).ok_or_else(too_large)?;
         }
         if node.op_is::<Const>() {
-            weights = weights.saturating_add(bytes);
+            weight_bytes = weight_bytes.saturating_add(bytes);
             continue;
         }
-        let patches = node.op_as::<Conv>().map_or(Some(0), |conv| patches(conv, bytes));
-        let patches = patches.ok_or_else(too_large)?;
-        work = work.saturating_add((patches / 4) as u64 * 4);
+        let conv = node.op_as::<Conv>().map_or(Some((0, 0)), |conv| patches(conv, bytes));
+        let (patches, each) = conv.ok_or_else(too_large)?;
+        work = work.saturating_add((bytes / 4) as u64 * each.max(1));
         alive = alive.saturating_add(bytes);
         if alive.saturating_add(patches) > LIVE_MAX || work > WORK_MAX {
             return Err(too_large());
@@ -179,17 +189,17 @@ fn bound(model: &TypedModel) -> TractResult<usize> {
             }
         }
     }
-    Ok(weights)
+    Ok(Cost { weight_bytes, work })
 }
 
 /// Bytes of what lies under the kernel for all output pixels of a convolution, which tract may
-/// lay out at once.
-fn patches(conv: &Conv, output_bytes: usize) -> Option<usize> {
+/// lay out at once, and multiplications for each output.
+fn patches(conv: &Conv, output_bytes: usize) -> Option<(usize, u64)> {
     let spec = &conv.pool_spec;
     let pixels = output_bytes.checked_div(spec.output_channels.max(1))?;
     let kernel = spec.kernel_shape.iter().try_fold(1_usize, |all, side| all.checked_mul(*side))?;
-    let depth = kernel.checked_mul(spec.input_channels)?.checked_div(conv.group.max(1))?;
-    pixels.checked_mul(depth)
+    let each = kernel.checked_mul(spec.input_channels)?.checked_div(conv.group.max(1))?;
+    Some((pixels.checked_mul(each)?.checked_mul(conv.group)?, each as u64))
 }
 
 /// tract panics on what it does not expect.
@@ -198,103 +208,4 @@ fn quietly<T>(work: impl FnOnce() -> TractResult<T>) -> Option<T> {
     let done = catch_unwind(AssertUnwindSafe(work));
     journal::hush_panics(false);
     done.ok()?.ok()
-}
-
-/// Operators that tract reads and whose results are no larger than what they read, or than
-/// [`check`] makes sure of.
-fn is_known(code: BuiltinOperator) -> bool {
-    use BuiltinOperator as B;
-    matches!(
-        code,
-        B::CONV_2D
-            | B::DEPTHWISE_CONV_2D
-            | B::FULLY_CONNECTED
-            | B::BATCH_MATMUL
-            | B::AVERAGE_POOL_2D
-            | B::MAX_POOL_2D
-            | B::MEAN
-            | B::SUM
-            | B::REDUCE_MAX
-            | B::REDUCE_MIN
-            | B::REDUCE_PROD
-            | B::ADD
-            | B::SUB
-            | B::MUL
-            | B::DIV
-            | B::MAXIMUM
-            | B::MINIMUM
-            | B::ABS
-            | B::CEIL
-            | B::COS
-            | B::EXP
-            | B::FLOOR
-            | B::LOG
-            | B::SIN
-            | B::SQRT
-            | B::SQUARE
-            | B::RSQRT
-            | B::TANH
-            | B::RELU
-            | B::RELU6
-            | B::LEAKY_RELU
-            | B::LOGISTIC
-            | B::HARD_SWISH
-            | B::SOFTMAX
-            | B::CONCATENATION
-            | B::RESHAPE
-            | B::SQUEEZE
-            | B::EXPAND_DIMS
-            | B::SLICE
-            | B::STRIDED_SLICE
-            | B::TRANSPOSE
-            | B::PAD
-            | B::PADV2
-            | B::RESIZE_BILINEAR
-            | B::RESIZE_NEAREST_NEIGHBOR
-    )
-}
-
-/// Refuses what tract would stumble over, or be led astray by.
-fn check(graph: &Graph<'_>, operator: &Operator<'_>) -> Result<(), Refusal> {
-    use {BuiltinOperator as B, TensorType as T};
-    let mut computed = false;
-    for place in 0..operator.inputs.len() {
-        computed |= !graph.is_constant(operator.input(place)?)?;
-    }
-    for tensor in operator.inputs.iter().flatten().chain(&operator.outputs) {
-        if !matches!(graph.type_of(*tensor)?, T::FLOAT32 | T::INT32 | T::INT64 | T::BOOL) {
-            return Err(format!("tensor '{}' is none of real numbers", graph.name(*tensor)));
-        }
-    }
-    if !computed {
-        return Err("reads constants alone, which is not supported there".into());
-    }
-    let output = operator.output()?;
-    let sides = graph.sides(output)?;
-    match operator.code {
-        B::PAD | B::PADV2 => {
-            let amounts = graph.integers(operator.input(1)?)?;
-            let from = graph.sides(operator.input(0)?)?;
-            let grown = |((from, pair), to): ((&usize, &[i64; 2]), &usize)| {
-                let sum = pair
-                    .iter()
-                    .try_fold(*from, |sum, amount| sum.checked_add(usize::try_from(*amount).ok()?));
-                sum == Some(*to)
-            };
-            let (pairs, _) = amounts.as_chunks::<2>();
-            let fits = from.len() == sides.len() && pairs.len() == sides.len();
-            if !fits || !from.iter().zip(pairs).zip(&sides).all(grown) {
-                return Err(format!("comes to another shape than {sides:?}"));
-            }
-        }
-        B::RESIZE_BILINEAR | B::RESIZE_NEAREST_NEIGHBOR => {
-            let size = graph.integers(operator.input(1)?)?;
-            let wanted = sides.get(1..3).unwrap_or_default().iter();
-            if !wanted.map(|side| i64::try_from(*side).ok()).eq(size.iter().map(|it| Some(*it))) {
-                return Err(format!("comes to another shape than {sides:?}"));
-            }
-        }
-        _ => {}
-    }
-    Ok(())
 }

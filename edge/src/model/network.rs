@@ -77,10 +77,15 @@ impl Network {
         self.engine.weight_bytes()
     }
 
+    /// Multiplications, or values moved, in one run.
+    pub fn work(&self) -> u64 {
+        self.engine.work()
+    }
+
     /// Memory to run it in; a quantized network allocates nothing after it was made.
     pub fn arena(self: &Arc<Self>) -> Arena {
         let bytes = vec![0; self.arena_bytes()].into();
-        Arena { network: Arc::clone(self), bytes, desk: Desk::new() }
+        Arena { network: Arc::clone(self), bytes, desk: Desk::default() }
     }
 }
 

@@ -2,17 +2,19 @@
 //!
 //! ```text
 //! eye --(plan, arena)--> [ orders ] --> "infer 0" --join--> "infer 1", ...
-//!     <------(arena)--------------------'
+//!     <------(arena)------- [ desk ] <------'
 //! ```
 //! However many cameras there are, no more threads compute than were asked for. An arena goes
-//! there and back by value, so that nothing is borrowed across threads, and neither an order
-//! nor a join asks the heap for anything once all are warm.
+//! there and back by value, so that nothing is borrowed across threads. Neither an order nor a
+//! join asks the heap for anything: locks and bells, where a channel of the standard library
+//! makes room for whoever has to wait.
 
 use edge_infer::{Fork, Plan};
+use rayon_core::{ThreadPool, ThreadPoolBuilder};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 
 /// Orders that wait; who orders when it is full waits for a place.
 const ORDERS: usize = 16;
@@ -27,12 +29,37 @@ impl Fork for Joined {
     }
 }
 
+/// Something that several threads hand on, and a bell for each change.
+#[derive(Debug, Default)]
+struct Shared<T> {
+    held: Mutex<T>,
+    bell: Condvar,
+}
+
+impl<T> Shared<T> {
+    /// Waits until `take` finds what it looks for.
+    fn wait<R>(&self, mut take: impl FnMut(&mut T) -> Option<R>) -> R {
+        let mut held = self.lock();
+        loop {
+            if let Some(found) = take(&mut held) {
+                self.bell.notify_all();
+                return found;
+            }
+            held = self.bell.wait(held).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, T> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// One run of a plan.
 #[derive(Debug)]
 struct Order {
     plan: Arc<Plan>,
     arena: Box<[u8]>,
-    reply: SyncSender<Done>,
+    desk: Arc<Shared<Option<Done>>>,
 }
 
 /// An arena that comes back, and whether the run went well.
@@ -42,71 +69,97 @@ struct Done {
     well: bool,
 }
 
+/// What the crew has to do.
+#[derive(Debug, Default)]
+struct Orders {
+    waiting: VecDeque<Order>,
+    /// Whether more will come.
+    closed: bool,
+    /// Whether the crew could start, once that is known.
+    started: Option<Result<(), String>>,
+}
+
 /// Threads that wait for orders; they end when it is dropped.
 #[derive(Debug)]
 pub(super) struct Crew {
-    orders: SyncSender<Order>,
+    orders: Arc<Shared<Orders>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// Where one who orders hears that it is done.
-#[derive(Debug)]
-pub(super) struct Desk {
-    reply: SyncSender<Done>,
-    done: Receiver<Done>,
-}
+#[derive(Debug, Default)]
+pub(super) struct Desk(Arc<Shared<Option<Done>>>);
 
 impl Crew {
     /// `count` threads, 2 or more.
     pub(super) fn new(count: usize) -> Result<Self, String> {
-        let (orders, taken) = sync_channel(ORDERS);
-        let (tell, told) = sync_channel(1);
+        let orders = Arc::new(Shared::<Orders>::default());
+        orders.lock().waiting.reserve_exact(ORDERS);
+        let taken = Arc::clone(&orders);
         let work = move || {
-            let pool = rayon_core::ThreadPoolBuilder::new()
+            let pool = ThreadPoolBuilder::new()
                 .num_threads(count)
                 .thread_name(|at| format!("infer {at}"))
                 .use_current_thread()
                 .build();
-            let built = pool.as_ref().map(|_| ()).map_err(ToString::to_string);
-            if tell.send(built).is_ok() && pool.is_ok() {
+            // Each looks for work once, which is when it makes its notes of the others.
+            let warm = |pool: &ThreadPool| drop(pool.broadcast(|_| rayon_core::yield_now()));
+            let built = pool.as_ref().map(warm).map_err(ToString::to_string);
+            taken.lock().started = Some(built);
+            taken.bell.notify_all();
+            if pool.is_ok() {
                 serve(&taken);
             }
         };
         let words = |error: &dyn std::fmt::Display| format!("its threads cannot start: {error}");
         let thread = thread::Builder::new().name("infer 0".into()).spawn(work);
-        thread.map_err(|error| words(&error))?;
-        told.recv().map_err(|error| words(&error))?.map_err(|error| words(&error))?;
-        Ok(Self { orders })
+        let thread = thread.map_err(|error| words(&error))?;
+        orders.wait(|orders| orders.started.take()).map_err(|error| words(&error))?;
+        Ok(Self { orders, thread: Some(thread) })
     }
 
     /// Runs `plan` in `arena`, which is there again afterwards.
     ///
     /// # Panics
-    /// Where the plan does, or the crew is gone.
+    /// Where the plan does.
     pub(super) fn run(&self, plan: &Arc<Plan>, arena: &mut Box<[u8]>, desk: &Desk) {
-        let order = Order {
+        let mut order = Some(Order {
             plan: Arc::clone(plan),
             arena: std::mem::take(arena),
-            reply: desk.reply.clone(),
-        };
-        assert!(self.orders.send(order).is_ok(), "the network's threads are gone");
-        let done = desk.done.recv().expect("this end holds a sender of its own");
+            desk: Arc::clone(&desk.0),
+        });
+        self.orders.wait(|orders| {
+            let room = orders.waiting.len() < ORDERS;
+            room.then(|| orders.waiting.extend(order.take()))
+        });
+        let done = desk.0.wait(Option::take);
         *arena = done.arena;
         assert!(done.well, "a step of the network panicked");
     }
 }
 
-impl Desk {
-    pub(super) fn new() -> Self {
-        let (reply, done) = sync_channel(1);
-        Self { reply, done }
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.orders.lock().closed = true;
+        self.orders.bell.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // It catches its panics.
+            let _ = thread.join();
+        }
     }
 }
 
-fn serve(orders: &Receiver<Order>) {
-    for Order { plan, mut arena, reply } in orders {
+fn serve(orders: &Shared<Orders>) {
+    let next = |orders: &mut Orders| match orders.waiting.pop_front() {
+        None if orders.closed => Some(None),
+        None => None,
+        order => Some(order),
+    };
+    while let Some(Order { plan, mut arena, desk }) = orders.wait(next) {
         let run = AssertUnwindSafe(|| plan.run(&mut arena, &Joined));
         let well = catch_unwind(run).is_ok();
-        // Who ordered may have ended meanwhile.
-        let _ = reply.send(Done { arena, well });
+        drop(plan);
+        *desk.lock() = Some(Done { arena, well });
+        desk.bell.notify_all();
     }
 }

@@ -6,7 +6,7 @@
 #![deny(clippy::indexing_slicing)]
 
 use crate::model::graph::{Graph, Operator};
-use tract_tflite::tflite::SubGraph;
+use tract_tflite::tflite::{SubGraph, Tensor};
 
 /// A file whose graph has these operators and outputs; `None` where there is no room for them.
 pub(super) fn cut(
@@ -32,6 +32,15 @@ pub(super) fn cut(
     let slots = (named.checked_add(4)?..).step_by(4);
     let words: Vec<(usize, usize)> = slots.zip(outputs.iter().copied()).collect();
     write(&mut bytes, named, &words)?;
+    // tract takes an empty buffer of a tensor's own for a constant without values.
+    for tensor in (0..graph.tensor_count()).filter(|it| graph.is_constant(*it) == Ok(false)) {
+        let table = graph.table(tensor)?;
+        let field = usize::from(table.vtable().get(Tensor::VT_BUFFER));
+        let at = table.loc().checked_add(field)?;
+        if field > 0 {
+            bytes.get_mut(at..at.checked_add(4)?)?.fill(0);
+        }
+    }
     Some(bytes)
 }
 

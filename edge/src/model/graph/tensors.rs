@@ -22,6 +22,11 @@ impl<'a> Graph<'a> {
         self.tensors.get(tensor).ok_or_else(|| format!("there is no tensor {tensor}"))
     }
 
+    /// A tensor as it lies in the file.
+    pub(in super::super) fn table(&self, tensor: usize) -> Option<flatbuffers::Table<'a>> {
+        self.raw(tensor).ok().map(|raw| raw._tab)
+    }
+
     /// A tensor's name, short enough for one line.
     pub(in super::super) fn name(&self, tensor: usize) -> String {
         let name = self.raw(tensor).ok().and_then(tflite::Tensor::name).unwrap_or_default();

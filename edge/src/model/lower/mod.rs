@@ -13,7 +13,7 @@ mod table;
 mod window;
 
 use super::graph::{Graph, Operator, Refusal};
-use edge_infer::{Activation, Builder, Op, Plan, Shape, Target, Tensor, TensorId};
+use edge_infer::{Activation, Builder, Isa, Op, Plan, Shape, Target, Tensor, TensorId};
 pub(super) use table::{changes_bytes_alone, table};
 use tract_tflite::tflite::{ActivationFunctionType, BuiltinOperator};
 
@@ -45,17 +45,7 @@ struct Step<'l, 'g, 'a> {
 
 /// The plan of what computes `outputs`.
 pub(super) fn lower(graph: &Graph<'_>, outputs: &[usize], target: Target) -> Result<Plan, Refusal> {
-    let refused = |error| format!("its input cannot be: {error}");
-    let (first, others) = graph.inputs.split_first().ok_or("has no input")?;
-    let (builder, id) = Builder::new(target, graph.form(*first)?).map_err(refused)?;
-    let budget = graph.file_bytes.saturating_mul(TIMES).max(LITTLE);
-    let known = vec![None; graph.tensor_count()];
-    let mut lowering = Lowering { builder, known, budget };
-    lowering.set(*first, id);
-    for input in others {
-        let id = lowering.builder.input(graph.form(*input)?).map_err(refused)?;
-        lowering.set(*input, id);
-    }
+    let mut lowering = Lowering::new(graph, &graph.inputs, target)?;
     for operator in graph.needed(outputs)? {
         let mut step = Step { lowering: &mut lowering, graph, operator };
         if !is_ours(operator.code) {
@@ -69,6 +59,15 @@ pub(super) fn lower(graph: &Graph<'_>, outputs: &[usize], target: Target) -> Res
     });
     let ids = ids.collect::<Result<Vec<_>, _>>()?;
     lowering.builder.finish(&ids).map_err(|error| format!("cannot be run here: {error}"))
+}
+
+/// Checks one operator as if it were a graph of its own, whose inputs are given.
+pub(super) fn alone(graph: &Graph<'_>, operator: &Operator<'_>) -> Result<(), Refusal> {
+    let given = operator.inputs.iter().flatten();
+    let given = given.filter(|it| graph.is_constant(**it) == Ok(false)).copied();
+    let given: Vec<usize> = given.collect();
+    let mut lowering = Lowering::new(graph, &given, Target { isa: Isa::SCALAR, ways: 1 })?;
+    Step { lowering: &mut lowering, graph, operator }.lower()
 }
 
 /// Whether there is a way to lower an operator.
@@ -139,6 +138,22 @@ fn moves(code: BuiltinOperator) -> bool {
 }
 
 impl Lowering {
+    /// A plan without steps, that is given `inputs`.
+    fn new(graph: &Graph<'_>, inputs: &[usize], target: Target) -> Result<Self, Refusal> {
+        let refused = |error| format!("its input cannot be: {error}");
+        let (first, others) = inputs.split_first().ok_or("has no input")?;
+        let (builder, id) = Builder::new(target, graph.form(*first)?).map_err(refused)?;
+        let budget = graph.file_bytes.saturating_mul(TIMES).max(LITTLE);
+        let known = vec![None; graph.tensor_count()];
+        let mut lowering = Self { builder, known, budget };
+        lowering.set(*first, id);
+        for input in others {
+            let id = lowering.builder.input(graph.form(*input)?).map_err(refused)?;
+            lowering.set(*input, id);
+        }
+        Ok(lowering)
+    }
+
     fn get(&self, tensor: usize) -> Option<TensorId> {
         self.known.get(tensor).copied().flatten()
     }
