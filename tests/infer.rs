@@ -4,6 +4,7 @@ use edge::model::{Detector, Kind, Model};
 use edge_core::decode::Detection;
 use edge_core::geometry::BBox;
 use edge_core::pixels::View;
+use edge_infer::{Isa, Target};
 use harness::data;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +14,11 @@ const GOLDEN: &str = "ssd_v1.json";
 
 fn load(path: &Path) -> Arc<Model> {
     Model::load(path, None).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Every kernel set of the machine on one thread, and the best on two.
+fn targets() -> impl Iterator<Item = Target> {
+    Isa::all().map(|isa| Target { isa, ways: 1 }).chain([edge::model::target(2)])
 }
 
 /// What TFLite's own post-processing found.
@@ -81,19 +87,22 @@ fn beside(
 fn heads_equal_xnnpack_to_the_bit() {
     let wanted = [data::model(MODEL), data::golden(GOLDEN)];
     let Some([model, list]) = data::all("heads_equal_xnnpack_to_the_bit", wanted) else { return };
-    let mut detector = load(&model).detector();
     let pictures = golden(&list);
     assert_eq!(pictures.len(), 10);
-    for (name, _) in pictures {
-        run(&mut detector, &list.with_file_name(format!("{name}.input.u8")));
-        let heads = std::fs::read(list.with_file_name(format!("{name}.heads.u8")));
-        let expect = heads.expect("golden heads");
-        // The golden file has all box heads first, then all class heads.
-        let order = (0..detector.heads()).step_by(2).chain((1..detector.heads()).step_by(2));
-        let ours: Vec<u8> = order.flat_map(|head| detector.head(head).to_vec()).collect();
-        assert_eq!(ours.len(), expect.len());
-        let differ = ours.iter().zip(&expect).filter(|(a, b)| a != b).count();
-        assert_eq!(differ, 0, "{name}: {differ} of {} bytes differ", ours.len());
+    for target in targets() {
+        let loaded = Model::load_for(target, &model, None);
+        let mut detector = loaded.unwrap_or_else(|error| panic!("{error}")).detector();
+        for (name, _) in &pictures {
+            run(&mut detector, &list.with_file_name(format!("{name}.input.u8")));
+            let heads = std::fs::read(list.with_file_name(format!("{name}.heads.u8")));
+            let expect = heads.expect("golden heads");
+            // The golden file has all box heads first, then all class heads.
+            let order = (0..detector.heads()).step_by(2).chain((1..detector.heads()).step_by(2));
+            let ours: Vec<u8> = order.flat_map(|head| detector.head(head).to_vec()).collect();
+            assert_eq!(ours.len(), expect.len());
+            let differ = ours.iter().zip(&expect).filter(|(a, b)| a != b).count();
+            assert_eq!(differ, 0, "{name}, {target:?}: {differ} of {} bytes differ", ours.len());
+        }
     }
 }
 

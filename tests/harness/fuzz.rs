@@ -4,10 +4,13 @@
 //! `tests/fuzz.rs` runs them on their corpora and on seeded mutations; `tests/fuzz/` is the
 //! cargo-fuzz crate over the same bodies.
 
+use edge::journal;
+use edge::model::{Error, Model, target};
 use edge_core::link::head::{RequestHead, ResponseHead};
 use edge_core::link::legacy::{self, Legacy};
 use edge_core::link::responder::{self, Heard, Responder};
 use edge_core::link::wire::{CHUNK_BYTES, Chunk};
+use edge_core::nms::DETECTIONS_MAX;
 use edge_core::rest::path::Route;
 use edge_core::rest::{json as body, query};
 use edge_core::time::Instant;
@@ -21,6 +24,9 @@ use signal_proto::stun;
 use signal_proto::websocket::{self, Decoder, Opcode, Role};
 use signal_proto::{client, json};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::panic;
+use std::path::Path;
+use std::sync::{Arc, Once};
 
 /// One target.
 pub type Body = fn(&[u8]);
@@ -32,6 +38,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("link", link),
     ("legacy", legacy),
     ("message", message),
+    ("model", model),
     ("query", query),
     ("realm", realm),
     ("rest", rest),
@@ -273,6 +280,45 @@ pub fn stun(bytes: &[u8]) {
     if let Some(told) = stun::parse_answer(&answer, transaction) {
         assert_eq!(told, source, "who asks is told its own address");
     }
+}
+
+/// Most work and memory of a network that is run here: a small file may ask for much.
+const WORK_MAX: u64 = 2_000_000;
+const ARENA_MAX: usize = 4 << 20;
+
+/// A file of a model: what is read also runs, with the words of a refusal in one line.
+pub fn model(bytes: &[u8]) {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(quiet);
+    let path = Path::new("m");
+    let refused = |error: Error| {
+        let words = error.to_string();
+        assert!(words.starts_with("m: ") && words.lines().count() == 1, "{words}");
+    };
+    let small = |it: &edge::model::Network| it.work() <= WORK_MAX && it.arena_bytes() <= ARENA_MAX;
+    match edge::model::Network::from_bytes(target(1), path, bytes) {
+        Ok(network) if small(&network) => Arc::new(network).arena().run(),
+        Ok(_) => {}
+        Err(error) => refused(error),
+    }
+    match Model::from_bytes(path, bytes) {
+        Ok(model) if small(model.network()) => {
+            let found = Arc::new(model).detector().detect().len();
+            assert!(found <= DETECTIONS_MAX);
+        }
+        Ok(_) => {}
+        Err(error) => refused(error),
+    }
+}
+
+/// Panics that the loader expects, for it catches them, go unsaid.
+fn quiet() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if !journal::is_hushed() {
+            usual(info);
+        }
+    }));
 }
 
 /// A query string of the REST.

@@ -6,6 +6,7 @@
 )]
 
 pub mod data;
+pub mod dequantized;
 pub mod fuzz;
 pub mod program;
 pub mod turn;

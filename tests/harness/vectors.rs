@@ -17,9 +17,9 @@ pub struct Case {
     pub outputs: Vec<Vec<u8>>,
 }
 
-/// The cases of every container below `tests/vectors/infer`, in the order of their names.
-pub fn cases() -> Vec<Case> {
-    let folder = repository().join("tests/vectors/infer");
+/// The cases of every container in a folder of `tests/vectors`, in the order of their names.
+pub fn cases(folder: &str) -> Vec<Case> {
+    let folder = repository().join("tests/vectors").join(folder);
     let mut files: Vec<_> = fs::read_dir(&folder)
         .expect("the vectors are there")
         .flatten()

@@ -43,7 +43,7 @@ class Network:
         """What LiteRT has in `tensor`, given this network's inputs."""
         outputs, self.graph.outputs = self.graph.outputs, [tensor]
         inputs = [
-            np.asarray(value, self.dtype).reshape(self.shape(at))
+            np.asarray(value, self.graph.types[at]).reshape(self.shape(at))
             for at, value in zip(self.graph.inputs, self.values)
         ]
         (got,), _ = golden.run(self.graph.build(), inputs)
