@@ -63,8 +63,9 @@ impl Isa {
         self.0
     }
 
-    /// Whether kernels of its own are wanted: every other set here includes AVX2, or NEON.
-    pub(crate) const fn is_vector(self) -> bool {
+    /// Every other set of this architecture includes it.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) const fn has_avx2(self) -> bool {
         !matches!(self.0, Set::Scalar)
     }
 
