@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// Sides of the golden tensors.
 const SIDE: usize = 300;
 
-/// What `LiteRT` made of a picture, as `tests/infer/models.py` wrote it.
+/// What TFLite made of a picture, as `tests/infer/models.py` wrote it.
 #[derive(Debug)]
 struct Line {
     model: String,

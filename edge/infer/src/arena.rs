@@ -32,6 +32,10 @@ pub(crate) fn place(wishes: &[Wish]) -> (Vec<Range<usize>>, usize) {
     let mut whole = 0;
     for at in order {
         let wish = &wishes[at];
+        if wish.bytes == 0 {
+            // The smallest come last, so no others follow.
+            break;
+        }
         let mut taken: Vec<Range<usize>> = placed
             .iter()
             .filter(|other| wishes[**other].meets(wish))

@@ -312,9 +312,9 @@ impl FixedProduct {
 mod tests {
     use super::*;
     use crate::Op;
+    use crate::alone;
     use crate::plan::Random;
     use crate::tensor::{Quant, Shape};
-    use crate::twin::run_op;
     use std::vec::Vec;
 
     fn quants(random: &mut Random, least: f64, most: f64) -> [Quant; 3] {
@@ -391,7 +391,7 @@ mod tests {
                 for b in &quants {
                     for output in &quants {
                         let inputs = [(form(*a), &[0, 255][..]), (form(*b), &[255, 255])];
-                        let run = run_op(&op, &inputs, form(*output));
+                        let run = alone::run(&op, &inputs, form(*output));
                         assert!(run.is_ok() || run == Err(Error::Scale));
                     }
                 }
@@ -440,7 +440,7 @@ mod tests {
         let run = |arithmetic, activation, a: &[u8], b: &[u8]| {
             let op = Op::Arithmetic(arithmetic, activation);
             let inputs = [(form(&[3]), a), (form(&[]), b)];
-            run_op(&op, &inputs, form(&[3])).expect("sound")
+            alone::run(&op, &inputs, form(&[3])).expect("sound")
         };
         let (a, two) = (words([i32::MAX, -9, 3]), words([2]));
         let (none, six) = (Activation::None, Activation::Relu6);
@@ -456,7 +456,7 @@ mod tests {
         let (a, b) = (reals([1.0, -1.0, 7.0, 0.0]), reals([0.0, 3.0, 0.5, 0.0]));
         let run = |arithmetic, activation| {
             let op = Op::Arithmetic(arithmetic, activation);
-            run_op(&op, &[(form, &a[..]), (form, &b[..])], form).expect("sound")
+            alone::run(&op, &[(form, &a[..]), (form, &b[..])], form).expect("sound")
         };
         let quotient = reals([f32::INFINITY, -1.0 / 3.0, 14.0]);
         let got = run(Arithmetic::Div, Activation::None);

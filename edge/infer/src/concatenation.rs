@@ -107,8 +107,8 @@ fn moved(from: Quant, to: Quant, byte: u8) -> u8 {
 mod tests {
     use super::*;
     use crate::Op;
+    use crate::alone;
     use crate::plan::Random;
-    use crate::twin::run_op;
     use std::vec::Vec;
 
     fn form(sides: &[usize], element: Element) -> Tensor {
@@ -153,7 +153,7 @@ mod tests {
             let output = along(lengths.iter().sum());
             let inputs: Vec<(Tensor, &[u8])> =
                 forms.iter().zip(&bytes).map(|(form, bytes)| (*form, &bytes[..])).collect();
-            let run = run_op(&Op::Concatenation { axis }, &inputs, output).expect("sound");
+            let run = alone::run(&Op::Concatenation { axis }, &inputs, output).expect("sound");
             let size = element.bytes();
             for (at, got) in run.chunks_exact(size).enumerate() {
                 let (input, place) = source(at, axis, &forms, output);

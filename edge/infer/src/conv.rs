@@ -123,7 +123,7 @@ impl Step {
     /// Multiplications in one run.
     pub(crate) fn work(&self) -> u64 {
         let places = (self.rows.output * self.columns.output) as u64;
-        places * (self.packed.row_bytes() * self.packed.channels) as u64
+        places * (self.packed.depth * self.packed.channels) as u64
     }
 
     /// Memory that [`Step::run`] wants to work in.

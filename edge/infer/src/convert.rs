@@ -142,7 +142,7 @@ fn truncated(value: f32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::twin::run_op;
+    use crate::alone;
     use crate::{Op, Shape};
     use std::vec::Vec;
 
@@ -159,7 +159,7 @@ mod tests {
         let quant = Quant { scale: 0.5, zero_point: 100 };
         let values = [0.25, 0.75, -0.25, -0.75, 0.26, 1e30, -1e30, f32::NAN, f32::INFINITY];
         let (input, output) = (form(9, Element::F32), form(9, Element::U8(quant)));
-        let run = run_op(&Op::Requantize, &[(input, &reals(&values))], output).expect("sound");
+        let run = alone::run(&Op::Requantize, &[(input, &reals(&values))], output).expect("sound");
         assert_eq!(run, [100, 102, 100, 98, 101, 255, 0, 255, 255]);
     }
 
@@ -169,7 +169,7 @@ mod tests {
         let bytes: Vec<u8> = (0..=u8::MAX).collect();
         for element in [Element::U8(quant), Element::I8(quant)] {
             let (input, output) = (form(256, element), form(256, Element::F32));
-            let run = run_op(&Op::Requantize, &[(input, &bytes)], output).expect("sound");
+            let run = alone::run(&Op::Requantize, &[(input, &bytes)], output).expect("sound");
             let expect = (0_u8..=255).map(|byte| (f32::from(byte) - 131.0) * 0.0137);
             assert_eq!(run, reals(&expect.collect::<Vec<f32>>()));
         }
@@ -179,7 +179,7 @@ mod tests {
     fn a_cast_keeps_what_tflite_sees() {
         let quant = Quant { scale: 0.0137, zero_point: 131 };
         let cast = |input: Tensor, bytes: &[u8], output| {
-            run_op(&Op::Cast, &[(input, bytes)], form(3, output)).expect("sound")
+            alone::run(&Op::Cast, &[(input, bytes)], form(3, output)).expect("sound")
         };
         let bytes = [0, 128, 255];
         let [u8, i8] = [Element::U8(quant), Element::I8(quant)].map(|element| form(3, element));
@@ -203,7 +203,7 @@ mod tests {
         let form = form(4, Element::F32);
         let op = Op::Pointwise(Pointwise::Sqrt);
         let values = [4.0, 2.0, 0.0, f32::INFINITY];
-        let run = run_op(&op, &[(form, &reals(&values))], form).expect("sound");
+        let run = alone::run(&op, &[(form, &reals(&values))], form).expect("sound");
         assert_eq!(run, reals(&[2.0, core::f32::consts::SQRT_2, 0.0, f32::INFINITY]));
     }
 

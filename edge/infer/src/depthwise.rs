@@ -58,7 +58,7 @@ pub(crate) struct Packed {
     pub(crate) channels: usize,
     /// Taps of a kernel.
     pub(crate) taps: usize,
-    /// Zero point taken off: -255..=255. Scalar: `[taps, channels]`.
+    /// Zero point taken off: -255..=255, `[taps, channels]`; empty where there are `pairs`.
     pub(crate) weights: Box<[i16]>,
     /// AVX2: the same for two taps each.
     #[cfg(target_arch = "x86_64")]
@@ -89,12 +89,14 @@ impl Packed {
         let requant = Requant::new(input, weights.scales, channels, output, *activation)?;
         let weights: Box<[i16]> = weights.stored.iter().map(real).collect();
         #[cfg(target_arch = "x86_64")]
-        let pairs = match isa.0 {
+        let pairs = match isa.set() {
             Set::Avx2 if avx2::depthwise::fits(channels) => {
                 avx2::depthwise::pack(&weights, channels)
             }
             _ => Box::default(),
         };
+        #[cfg(target_arch = "x86_64")]
+        let weights = if pairs.is_empty() { weights } else { Box::default() };
         Ok(Self {
             isa,
             channels,
@@ -109,7 +111,7 @@ impl Packed {
 
     /// Computes `out`, `[count, channels]`.
     fn run(&self, taps: Taps<'_>, out: &mut [u8]) {
-        match self.isa.0 {
+        match self.isa.set() {
             Set::Scalar => self.run_scalar(taps, out),
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 if avx2::depthwise::fits(self.channels) => {
@@ -231,7 +233,11 @@ impl Step {
 
     pub(crate) fn weight_bytes(&self) -> usize {
         let Packed { weights, bias, requant, .. } = &self.packed;
-        size_of_val(&**weights) + size_of_val(&**bias) + size_of_val(&*requant.multipliers)
+        let own =
+            size_of_val(&**weights) + size_of_val(&**bias) + size_of_val(&*requant.multipliers);
+        #[cfg(target_arch = "x86_64")]
+        let own = own + size_of_val(&*self.packed.pairs);
+        own
     }
 
     pub(crate) fn run<F: Fork>(

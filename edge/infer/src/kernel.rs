@@ -15,8 +15,8 @@ use core::ops::Range;
 pub struct Target {
     /// The instruction set of its kernels.
     pub isa: Isa,
-    /// Parts that large steps are cut into, for a [`Fork`] that runs them side by side; 1 or
-    /// more.
+    /// Parts that large steps are cut into, for a [`Fork`] that runs them side by side; brought
+    /// to 1..=[`crate::WAYS_MAX`].
     pub ways: usize,
 }
 

@@ -66,7 +66,7 @@ pub use fork::{Alone, Fork};
 pub use kernel::Target;
 pub use matmul::Weights;
 pub use op::{Arithmetic, Corners, Op, Pointwise, Resize};
-pub use plan::{Builder, Plan, TensorId, WORK_MAX};
+pub use plan::{Builder, Plan, STEPS_MAX, TensorId, WAYS_MAX, WORK_MAX};
 pub use requant::Activation;
 pub use simd::Isa;
 pub use tensor::{ARENA_MAX, Element, Quant, RANK_MAX, Shape, Tensor};

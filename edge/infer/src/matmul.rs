@@ -67,6 +67,8 @@ pub(crate) struct Packed {
     pub(crate) layout: Layout,
     /// Output channels that count.
     pub(crate) channels: usize,
+    /// Values of a row that count.
+    pub(crate) depth: usize,
     /// Groups of a row.
     pub(crate) groups: usize,
     pub(crate) weights: Box<[i8]>,
@@ -114,11 +116,11 @@ impl Packed {
             .collect::<Result<Vec<i32>, Error>>()?;
         folded.resize(padded, 0);
         #[cfg(target_arch = "x86_64")]
-        let chains = match isa.0 {
+        let chains = match isa.set() {
             Set::Avx2 => Chains::new(weights.stored, weights.zero_point, depth)?,
             Set::Scalar => Chains::default(),
         };
-        let packed = match isa.0 {
+        let packed = match isa.set() {
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => Box::default(),
             _ => pack(layout, weights.stored, depth, padded, groups),
@@ -127,6 +129,7 @@ impl Packed {
             isa,
             layout,
             channels,
+            depth,
             groups,
             #[cfg(target_arch = "x86_64")]
             chains,
@@ -161,7 +164,7 @@ impl Packed {
         expect(unused_variables, reason = "only kernels of aarch64 want it")
     )]
     pub(crate) fn scratch_bytes(&self, count: usize) -> usize {
-        match self.isa.0 {
+        match self.isa.set() {
             Set::Scalar => 0,
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => 0,
@@ -178,7 +181,7 @@ impl Packed {
         expect(unused_variables, reason = "only kernels of aarch64 want it")
     )]
     pub(crate) fn multiply(&self, rows: Rows<'_>, scratch: &mut [u8], out: &mut [u8]) {
-        match self.isa.0 {
+        match self.isa.set() {
             Set::Scalar => self.multiply_scalar(rows, out),
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => avx2::matmul::multiply(self, rows, out),
@@ -214,7 +217,7 @@ const CHANNELS: usize = 16;
 
 impl Isa {
     pub(crate) const fn layout(self) -> Layout {
-        match self.0 {
+        match self.set() {
             Set::Scalar => Layout { panel: 1, group: LANE, tile: 8, signed: false },
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => Layout { panel: 8, group: 4, tile: avx2::matmul::TILE, signed: false },
@@ -252,7 +255,7 @@ pub(crate) fn fold(weights: &[i8], zero: i8, bias: i32, input_zero: u8) -> Resul
 }
 
 fn sum(row: &[u8]) -> i32 {
-    row.iter().map(|value| i32::from(*value)).sum()
+    row.iter().fold(0, |sum, value| sum.wrapping_add(i32::from(*value)))
 }
 
 /// The sum of products.

@@ -12,6 +12,10 @@ use core::ops::Range;
 
 /// Most multiplications of one run; more is refused.
 pub const WORK_MAX: u64 = 20_000_000_000;
+/// Most steps of a plan; more is refused.
+pub const STEPS_MAX: usize = 8192;
+/// Most parts that a step is cut into.
+pub const WAYS_MAX: usize = 64;
 /// Work below which a step is not cut into parts: waking a thread costs more.
 const WORK_MIN: u64 = 200_000;
 
@@ -57,6 +61,7 @@ pub struct Builder {
 impl Builder {
     /// A graph without steps, and its first input.
     pub fn new(target: Target, input: Tensor) -> Result<(Self, TensorId), Error> {
+        let target = Target { ways: target.ways.clamp(1, WAYS_MAX), ..target };
         let (looks, memories, constants) = (Vec::new(), Vec::new(), Vec::new());
         let (steps, inputs, work) = (Vec::new(), Vec::new(), 0);
         let mut builder = Self { target, looks, memories, constants, steps, inputs, work };
@@ -112,6 +117,9 @@ impl Builder {
         output: Tensor,
     ) -> Result<TensorId, Error> {
         check(output)?;
+        if self.steps.len() == STEPS_MAX {
+            return Err(Error::TooLarge);
+        }
         let forms: Vec<Tensor> = inputs.iter().map(|id| self.form(*id)).collect();
         let mut kernel = Kernel::new(self.target, op, &forms, output)?;
         if self.target.ways > 1 && kernel.work() < WORK_MIN {

@@ -70,7 +70,7 @@ fn taken(axis: Axis, begin: usize, stride: isize, length: usize) -> Result<Axis,
         .checked_mul(stride)
         .and_then(|far| begin.checked_add_signed(far))
         .ok_or(Error::Axis)?;
-    if begin.max(last) >= axis.length {
+    if begin.max(last) >= axis.length || (stride == 0 && length > 1) {
         return Err(Error::Axis);
     }
     // One place needs no stride, and any may come with it.
@@ -142,6 +142,7 @@ mod tests {
             ([1, 0], [4, 1], [1, 1], Error::Axis),
             ([1, 0], [2, 1], [-2, 1], Error::Axis),
             ([0, 0], [3, 1], [far, 1], Error::Axis),
+            ([0, 0], [3, 1], [0, 1], Error::Axis),
             ([0, 0], [3, 1], [isize::MIN, 1], Error::Axis),
             ([usize::MAX, 0], [1, 1], [1, 1], Error::Axis),
             ([0, 0], [0, 1], [1, 1], Error::Empty),

@@ -98,8 +98,8 @@ fn exp(value: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alone;
     use crate::plan::Random;
-    use crate::twin::run_op;
     use crate::{Op, Quant, Shape};
     use std::vec::Vec;
 
@@ -120,7 +120,7 @@ mod tests {
             let [input, output] = forms(&[rows, length], scale, round % 2 == 0);
             let bytes: Vec<u8> = (0..rows * length).map(|_| random.byte()).collect();
             let beta = [1.0, 0.5, 2.0][random.below(3)];
-            let run = run_op(&Op::Softmax { beta }, &[(input, &bytes)], output).expect("sound");
+            let run = alone::run(&Op::Softmax { beta }, &[(input, &bytes)], output).expect("sound");
             for (row, run) in bytes.chunks_exact(length).zip(run.chunks_exact(length)) {
                 let power = |value: u8| libm::exp(f64::from(value) * f64::from(scale * beta));
                 let sum: f64 = row.iter().map(|value| power(*value)).sum();
@@ -137,11 +137,11 @@ mod tests {
         for (signed, expect) in [(false, [85; 3]), (true, [85; 3])] {
             let [input, output] = forms(&[1, 3], 0.1, signed);
             let op = Op::Softmax { beta: 1.0 };
-            assert_eq!(run_op(&op, &[(input, &[9; 3])], output), Ok(expect.to_vec()));
+            assert_eq!(alone::run(&op, &[(input, &[9; 3])], output), Ok(expect.to_vec()));
         }
         let [input, output] = forms(&[2, 1], 0.1, false);
         assert_eq!(
-            run_op(&Op::Softmax { beta: 1.0 }, &[(input, &[0, 9])], output),
+            alone::run(&Op::Softmax { beta: 1.0 }, &[(input, &[0, 9])], output),
             Ok(std::vec![255; 2])
         );
     }

@@ -165,8 +165,8 @@ fn sigmoid(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alone;
     use crate::plan::Random;
-    use crate::twin::run_op;
     use crate::{Op, Shape};
 
     fn quant(random: &mut Random) -> Quant {
@@ -212,7 +212,7 @@ mod tests {
         let step = Step::requantize(input, output).expect("sound");
         // 98 is -0.5, 94 is -1.5 steps; the last three of 19 are the tail.
         let bytes = [[98, 94].as_slice(), &[98; 14], &[98, 94, 102]].concat();
-        let run = run_op(&Op::Requantize, &[(input, &bytes)], output).expect("sound");
+        let run = alone::run(&Op::Requantize, &[(input, &bytes)], output).expect("sound");
         assert_eq!((run[0], run[1], &run[16..]), (100, 99, &[99, 98, 101][..]));
         assert_eq!(step.work(), 19);
     }

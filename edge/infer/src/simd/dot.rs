@@ -8,6 +8,7 @@
 //! ```
 #![expect(unsafe_code, reason = "an instruction that has no stable intrinsic")]
 
+use super::Set;
 use super::neon::{
     self, Range, load_f32, load_i8, load_i32, load_u8, load_u32, scaled, store_i32, store_u8,
 };
@@ -39,8 +40,8 @@ pub(crate) fn is_there() -> bool {
 /// dot product (Arm Architecture Reference Manual, among its system registers).
 fn features() -> u64 {
     let features;
-    // SAFETY: programs may not read this register, but Linux does it for them (its
-    // Documentation/arch/arm64/cpu-feature-registers.rst); elsewhere this is not called.
+    // SAFETY: programs may not read this register, but Linux has done it for them since 4.11
+    // (its Documentation/arch/arm64/cpu-feature-registers.rst); elsewhere this is not called.
     unsafe {
         asm!(
             "mrs {}, ID_AA64ISAR0_EL1",
@@ -58,6 +59,7 @@ pub(crate) fn scratch_bytes(packed: &Packed, count: usize) -> usize {
 
 /// Multiplies rows; `out` is `[count, channels]`.
 pub(crate) fn multiply(packed: &Packed, rows: Rows<'_>, scratch: &mut [u8], out: &mut [u8]) {
+    assert!(packed.isa.set() == Set::Dot, "it is packed for the dot product");
     // SAFETY: the packed weights' `Isa` is proof that the machine has the dot product.
     unsafe { blocks(packed, rows, scratch, out) }
 }

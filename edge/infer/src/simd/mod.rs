@@ -19,7 +19,7 @@ use core::fmt;
 /// A value is proof that the machine has it: only [`Isa::all`] and [`Isa::best`] give out
 /// others than [`Isa::SCALAR`].
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Isa(pub(crate) Set);
+pub struct Isa(Set);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Set {
@@ -57,6 +57,16 @@ impl Isa {
     /// The fastest that this machine has.
     pub fn best() -> Self {
         Self::all().last().unwrap_or(Self::SCALAR)
+    }
+
+    pub(crate) const fn set(self) -> Set {
+        self.0
+    }
+
+    /// Every other set of this architecture includes it.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) const fn has_avx2(self) -> bool {
+        !matches!(self.0, Set::Scalar)
     }
 
     /// Its name, as the journal and the bench print it.

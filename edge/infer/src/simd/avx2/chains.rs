@@ -63,28 +63,37 @@ impl Chains {
     /// Chains `[channels, depth]` weights less their zero point.
     pub(crate) fn new(weights: &[i8], zero_point: i8, depth: usize) -> Result<Self, Error> {
         let depth = u32::try_from(depth).map_err(|_| Error::TooLarge)?;
-        let mut best = Self::of_length(LENGTHS[0], weights, zero_point, depth);
-        for length in &LENGTHS[1..] {
+        let groups = groups(weights, depth);
+        let mut best: Option<Self> = None;
+        for length in LENGTHS {
             // Were every chain full, and nothing put off to a later one.
-            let groups = weights.len().div_ceil(BYTES);
-            if best.price() > groups / length * price(*length) {
-                let chains = Self::of_length(*length, weights, zero_point, depth);
-                best = if chains.price() < best.price() { chains } else { best };
+            let least = groups / length * price(length);
+            if best.as_ref().is_none_or(|best| best.price() > least) {
+                let chains = Self::of_length(length, weights, zero_point, depth);
+                let better =
+                    |chains: &Self| best.as_ref().is_none_or(|best| chains.price() < best.price());
+                best = chains.filter(better).or(best);
             }
         }
-        Ok(best)
+        best.ok_or(Error::TooLarge)
     }
 
-    fn of_length(length: usize, weights: &[i8], zero_point: i8, depth: u32) -> Self {
-        let mut draft = Draft { length, places: Vec::new(), weights: Vec::new() };
+    /// Chains of one length; none where large weights put off too many groups.
+    fn of_length(length: usize, weights: &[i8], zero_point: i8, depth: u32) -> Option<Self> {
+        // Two weights come to 510 at most, five times the limit or less; and the last chain of a
+        // panel is filled up.
+        let times = if length == 1 { 5 } else { 2 };
+        let panels = weights.chunks(depth as usize * PANEL);
+        let most = times * groups(weights, depth) + length * panels.len();
+        let mut draft = Draft { length, most, places: Vec::new(), weights: Vec::new() };
         let mut ends = Vec::new();
-        for rows in weights.chunks(depth as usize * PANEL) {
-            draft.panel(groups(rows, zero_point, depth));
+        for rows in panels {
+            draft.panel(waiting(rows, zero_point, depth))?;
             ends.push(draft.places.len());
         }
         let (places, weights) = (draft.places.into(), draft.weights.into());
         let reach = (depth as usize).next_multiple_of(GROUP);
-        Self { length, reach, ends: ends.into(), places, weights }
+        Some(Self { length, reach, ends: ends.into(), places, weights })
     }
 
     fn price(&self) -> usize {
@@ -196,15 +205,20 @@ impl Load {
 #[derive(Debug)]
 struct Draft {
     length: usize,
+    /// Groups in all that are worth it.
+    most: usize,
     places: Vec<u32>,
     weights: Vec<Weights>,
 }
 
 impl Draft {
-    /// Chains one panel's groups. Each chain takes something of the first that waits, so this
-    /// ends.
-    fn panel(&mut self, mut waiting: VecDeque<Group>) {
+    /// Chains one panel's groups, if it comes to few enough. Each chain takes something of the
+    /// first that waits, so this ends.
+    fn panel(&mut self, mut waiting: VecDeque<Group>) -> Option<()> {
         while !waiting.is_empty() {
+            if self.places.len() + self.length > self.most {
+                return None;
+            }
             let mut load = Load::NONE;
             for _ in 0..self.length {
                 let mut window = waiting.iter().take(WINDOW);
@@ -223,11 +237,18 @@ impl Draft {
                 }
             }
         }
+        Some(())
     }
 }
 
+/// Groups in all, before any is put off.
+fn groups(weights: &[i8], depth: u32) -> usize {
+    let depth = depth as usize;
+    weights.chunks(depth * PANEL).len() * depth.div_ceil(GROUP)
+}
+
 /// The groups of a panel's rows, less those that count for nothing.
-fn groups(rows: &[i8], zero_point: i8, depth: u32) -> VecDeque<Group> {
+fn waiting(rows: &[i8], zero_point: i8, depth: u32) -> VecDeque<Group> {
     let group = |place: u32| {
         let mut weights = [0; BYTES];
         for (row, weights) in rows.chunks(depth as usize).zip(weights.chunks_exact_mut(GROUP)) {
@@ -289,6 +310,10 @@ mod tests {
                 for length in LENGTHS {
                     let depth_small = u32::try_from(depth).expect("small");
                     let chains = Chains::of_length(length, &stored, zero_point, depth_small);
+                    let Some(chains) = chains else {
+                        assert!(length > 1, "{stored:?} less {zero_point}");
+                        continue;
+                    };
                     let (weights, fits) = unchained(&chains, channels, depth);
                     assert!(fits, "{stored:?} less {zero_point}, chains of {length}");
                     assert_eq!(weights, expect, "chains of {length}");
@@ -303,5 +328,19 @@ mod tests {
         assert_eq!(length(&[10; 64 * 16]), 4);
         assert_eq!(length(&[30; 64 * 16]), 2);
         assert_eq!(length(&[127; 64 * 16]), 1);
+    }
+
+    #[test]
+    fn the_largest_weights_take_no_more_than_they_must() {
+        for (weight, zero_point) in [(127, -128), (-128, 127)] {
+            let (channels, depth) = (11, 3001);
+            let weights = vec![weight; channels * depth];
+            let chains = Chains::new(&weights, zero_point, depth).expect("they fit");
+            let (got, fits) = unchained(&chains, channels, depth);
+            assert!(fits);
+            assert!(got.iter().all(|got| *got == i32::from(weight) - i32::from(zero_point)));
+            let padded = channels.next_multiple_of(PANEL) * depth;
+            assert!(chains.bytes() < 6 * padded, "{} of {padded}", chains.bytes());
+        }
     }
 }

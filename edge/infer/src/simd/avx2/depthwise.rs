@@ -60,8 +60,8 @@ pub(crate) fn run(packed: &Packed, taps: Taps<'_>, out: &mut [u8]) {
     let reach = taps.starts.iter().max().map_or(0, |start| start + packed.channels);
     assert!(last * taps.advance + reach <= taps.bytes.len(), "taps are whole");
     assert!(taps.count * packed.channels <= out.len(), "there is room for the result");
-    // SAFETY: this is called where `packed.isa` has AVX2: only a machine that has it gives
-    // that out.
+    assert!(packed.isa.has_avx2(), "it is packed for AVX2");
+    // SAFETY: `packed.isa` has AVX2: only a machine that has it gives that out.
     unsafe { run_blocks(packed, taps, out) }
 }
 

@@ -17,8 +17,8 @@ pub(crate) fn multiply(packed: &Packed, rows: Rows<'_>, out: &mut [u8]) {
     let Some(last) = rows.count.checked_sub(1) else { return };
     assert!(last * rows.stride + packed.chains.reach() <= rows.bytes.len(), "rows are whole");
     assert!(rows.count * packed.channels <= out.len(), "there is room for the result");
-    // SAFETY: this is called where `packed.isa` has AVX2: only a machine that has it gives
-    // that out.
+    assert!(packed.isa.has_avx2(), "it is packed for AVX2");
+    // SAFETY: `packed.isa` has AVX2: only a machine that has it gives that out.
     unsafe { of_length(packed, rows, out) }
 }
 
