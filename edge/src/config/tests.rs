@@ -38,6 +38,10 @@ fn defaults_are_the_contracts() {
     assert_eq!((config.max_sessions, config.keep_bytes, config.keep_days), (8, 2 << 30, 30));
     assert!(!config.legacy_clients);
     assert!(config.camera.is_empty() && config.name.is_none());
+    // One core is left to the network, and more than 4 threads have too little to do.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    assert_eq!(config.threads, cores.saturating_sub(1).clamp(1, 4));
+    assert_eq!(run(&["--data-dir", "d", "--threads", "7"]).unwrap().threads, 7);
 }
 
 #[test]
@@ -92,6 +96,8 @@ fn a_wrong_option_is_named_with_what_was_expected() {
         (&["--data-dir", "d", "--keep-bytes", "2 gigs"], "as in 2GiB"),
         (&["--data-dir", "d", "--keep-bytes", "99999999TiB"], "as in 2GiB"),
         (&["--data-dir", "d", "--keep-days", "0"], "from 1 to 36500"),
+        (&["--data-dir", "d", "--threads", "0"], "--threads: \"0\" is wrong, expected a number"),
+        (&["--data-dir", "d", "--threads", "65"], "expected a number from 1 to 64"),
         (&["--data-dir", "d", "--legacy-clients", "perhaps"], "on or off"),
         (&["--data-dir", "d", "--signal", "example.org"], "--signal: \"example.org\""),
         (&["--data-dir", "d", "--signal", "https://h:x/", "--print-config"], "--signal: "),
