@@ -8,11 +8,11 @@ use crate::error::Error;
 use crate::fork::{Fork, Job, split};
 use crate::matmul::{Weights, fold};
 use crate::requant::{Activation, Requant};
-#[cfg(target_arch = "x86_64")]
-use crate::simd::avx2;
 #[cfg(target_arch = "aarch64")]
 use crate::simd::neon;
 use crate::simd::{Isa, Set};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{avx2, vnni};
 use crate::tensor::{Element, Quant, Shape, Tensor};
 use crate::window::{Axis, Window};
 use alloc::boxed::Box;
@@ -58,11 +58,14 @@ pub(crate) struct Packed {
     pub(crate) channels: usize,
     /// Taps of a kernel.
     pub(crate) taps: usize,
-    /// Zero point taken off: -255..=255, `[taps, channels]`; empty where there are `pairs`.
+    /// Zero point taken off: -255..=255, `[taps, channels]`; empty where a kernel has its own.
     pub(crate) weights: Box<[i16]>,
     /// AVX2: the same for two taps each.
     #[cfg(target_arch = "x86_64")]
     pub(crate) pairs: Box<[avx2::depthwise::Pair]>,
+    /// VNNI: the same.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) lines: Box<[vnni::depthwise::Pair]>,
     /// With the input's zero point folded in.
     pub(crate) bias: Box<[i32]>,
     pub(crate) requant: Requant,
@@ -96,7 +99,12 @@ impl Packed {
             _ => Box::default(),
         };
         #[cfg(target_arch = "x86_64")]
-        let weights = if pairs.is_empty() { weights } else { Box::default() };
+        let lines = match isa.set() {
+            Set::Vnni => vnni::depthwise::pack(&weights, channels),
+            Set::Scalar | Set::Avx2 => Box::default(),
+        };
+        #[cfg(target_arch = "x86_64")]
+        let weights = if pairs.is_empty() && lines.is_empty() { weights } else { Box::default() };
         Ok(Self {
             isa,
             channels,
@@ -104,6 +112,8 @@ impl Packed {
             weights,
             #[cfg(target_arch = "x86_64")]
             pairs,
+            #[cfg(target_arch = "x86_64")]
+            lines,
             bias,
             requant,
         })
@@ -119,6 +129,8 @@ impl Packed {
             }
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => self.run_scalar(taps, out),
+            #[cfg(target_arch = "x86_64")]
+            Set::Vnni => vnni::depthwise::run(self, taps, out),
             #[cfg(target_arch = "aarch64")]
             Set::Neon | Set::Dot => neon::depthwise::run(self, taps, out),
         }
@@ -236,7 +248,7 @@ impl Step {
         let own =
             size_of_val(&**weights) + size_of_val(&**bias) + size_of_val(&*requant.multipliers);
         #[cfg(target_arch = "x86_64")]
-        let own = own + size_of_val(&*self.packed.pairs);
+        let own = own + size_of_val(&*self.packed.pairs) + size_of_val(&*self.packed.lines);
         own
     }
 

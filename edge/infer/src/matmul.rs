@@ -12,6 +12,8 @@ use crate::error::Error;
 use crate::requant::{Activation, Requant};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::avx2::{self, Chains};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::vnni;
 use crate::simd::{Isa, Set};
 #[cfg(target_arch = "aarch64")]
 use crate::simd::{dot, neon};
@@ -75,6 +77,9 @@ pub(crate) struct Packed {
     /// AVX2: the weights, which others have above.
     #[cfg(target_arch = "x86_64")]
     pub(crate) chains: Chains,
+    /// VNNI: the same.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) lines: Box<[vnni::matmul::Line]>,
     /// NEON: whether two products may be added in 16 bits.
     #[cfg(target_arch = "aarch64")]
     pub(crate) pairs_fit: bool,
@@ -118,12 +123,17 @@ impl Packed {
         #[cfg(target_arch = "x86_64")]
         let chains = match isa.set() {
             Set::Avx2 => Chains::new(weights.stored, weights.zero_point, depth)?,
-            Set::Scalar => Chains::default(),
+            Set::Scalar | Set::Vnni => Chains::default(),
         };
         let packed = match isa.set() {
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => Box::default(),
             _ => pack(layout, weights.stored, depth, padded, groups),
+        };
+        #[cfg(target_arch = "x86_64")]
+        let (packed, lines) = match isa.set() {
+            Set::Vnni => (Box::default(), vnni::matmul::lines(&packed)),
+            Set::Scalar | Set::Avx2 => (packed, Box::default()),
         };
         Ok(Self {
             isa,
@@ -133,6 +143,8 @@ impl Packed {
             groups,
             #[cfg(target_arch = "x86_64")]
             chains,
+            #[cfg(target_arch = "x86_64")]
+            lines,
             #[cfg(target_arch = "aarch64")]
             pairs_fit: neon::matmul::pairs_fit(&packed),
             weights: packed,
@@ -154,20 +166,22 @@ impl Packed {
         let own =
             size_of_val(&**weights) + size_of_val(&**bias) + size_of_val(&*requant.multipliers);
         #[cfg(target_arch = "x86_64")]
-        let own = own + self.chains.bytes();
+        let own = own + self.chains.bytes() + size_of_val(&*self.lines);
         own
     }
 
     /// Memory that [`Packed::multiply`] wants for `count` rows.
     #[cfg_attr(
-        not(target_arch = "aarch64"),
-        expect(unused_variables, reason = "only kernels of aarch64 want it")
+        not(any(target_arch = "aarch64", target_arch = "x86_64")),
+        expect(unused_variables, reason = "plain Rust wants none")
     )]
     pub(crate) fn scratch_bytes(&self, count: usize) -> usize {
         match self.isa.set() {
             Set::Scalar => 0,
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => 0,
+            #[cfg(target_arch = "x86_64")]
+            Set::Vnni => vnni::matmul::scratch_bytes(count),
             #[cfg(target_arch = "aarch64")]
             Set::Neon => neon::matmul::scratch_bytes(self, count),
             #[cfg(target_arch = "aarch64")]
@@ -177,14 +191,16 @@ impl Packed {
 
     /// Multiplies rows; `out` is `[count, channels]`.
     #[cfg_attr(
-        not(target_arch = "aarch64"),
-        expect(unused_variables, reason = "only kernels of aarch64 want it")
+        not(any(target_arch = "aarch64", target_arch = "x86_64")),
+        expect(unused_variables, reason = "plain Rust wants none")
     )]
     pub(crate) fn multiply(&self, rows: Rows<'_>, scratch: &mut [u8], out: &mut [u8]) {
         match self.isa.set() {
             Set::Scalar => self.multiply_scalar(rows, out),
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => avx2::matmul::multiply(self, rows, out),
+            #[cfg(target_arch = "x86_64")]
+            Set::Vnni => vnni::matmul::multiply(self, rows, scratch, out),
             #[cfg(target_arch = "aarch64")]
             Set::Neon => neon::matmul::multiply(self, rows, scratch, out),
             #[cfg(target_arch = "aarch64")]
@@ -221,6 +237,13 @@ impl Isa {
             Set::Scalar => Layout { panel: 1, group: LANE, tile: 8, signed: false },
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => Layout { panel: 8, group: 4, tile: avx2::matmul::TILE, signed: false },
+            #[cfg(target_arch = "x86_64")]
+            Set::Vnni => Layout {
+                panel: vnni::matmul::PANEL,
+                group: vnni::matmul::GROUP,
+                tile: vnni::matmul::TILE,
+                signed: false,
+            },
             #[cfg(target_arch = "aarch64")]
             Set::Neon => Layout { panel: 4, group: 16, tile: 8, signed: true },
             #[cfg(target_arch = "aarch64")]

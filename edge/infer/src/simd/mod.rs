@@ -10,6 +10,8 @@ pub(crate) mod dot;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod vnni;
+#[cfg(target_arch = "x86_64")]
 mod x86;
 
 use core::fmt;
@@ -28,6 +30,9 @@ pub(crate) enum Set {
     /// x86-64 with AVX2.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// x86-64 with AVX-512 and its dot products.
+    #[cfg(target_arch = "x86_64")]
+    Vnni,
     /// aarch64 with NEON (A53, A72).
     #[cfg(target_arch = "aarch64")]
     Neon,
@@ -46,6 +51,8 @@ impl Isa {
             Some(Set::Scalar),
             #[cfg(target_arch = "x86_64")]
             x86::has_avx2().then_some(Set::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            x86::has_vnni().then_some(Set::Vnni),
             #[cfg(target_arch = "aarch64")]
             neon::is_there().then_some(Set::Neon),
             #[cfg(target_arch = "aarch64")]
@@ -69,12 +76,19 @@ impl Isa {
         !matches!(self.0, Set::Scalar)
     }
 
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) const fn has_vnni(self) -> bool {
+        matches!(self.0, Set::Vnni)
+    }
+
     /// Its name, as the journal and the bench print it.
     pub const fn name(self) -> &'static str {
         match self.0 {
             Set::Scalar => "scalar",
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Set::Vnni => "vnni",
             #[cfg(target_arch = "aarch64")]
             Set::Neon => "neon",
             #[cfg(target_arch = "aarch64")]
@@ -86,5 +100,18 @@ impl Isa {
 impl fmt::Debug for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn sets_that_an_emulator_promises_are_found() {
+        let Ok(promised) = std::env::var("NIGHTJAR_KERNELS") else { return };
+        let found: Vec<_> = Isa::all().map(Isa::name).collect();
+        assert_eq!(found.join("+"), promised);
     }
 }
