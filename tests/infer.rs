@@ -107,6 +107,25 @@ fn heads_equal_xnnpack_to_the_bit() {
 }
 
 #[test]
+fn cameras_share_the_networks_threads() {
+    let wanted = [data::model(MODEL), data::golden(GOLDEN)];
+    let Some([path, list]) = data::all("cameras_share_the_networks_threads", wanted) else {
+        return;
+    };
+    let model = Model::load_for(edge::model::target(3), &path, None).expect("the model");
+    let pictures = golden(&list);
+    let look = |at: usize| {
+        let mut detector = model.detector();
+        for (name, _) in pictures.iter().skip(at).chain(&pictures).take(5) {
+            run(&mut detector, &list.with_file_name(format!("{name}.input.u8")));
+            let heads = std::fs::read(list.with_file_name(format!("{name}.heads.u8")));
+            assert!(heads.expect("golden heads").starts_with(detector.head(0)), "{name}");
+        }
+    };
+    std::thread::scope(|scope| (0..4).for_each(|at| drop(scope.spawn(move || look(at)))));
+}
+
+#[test]
 fn detections_are_tflites() {
     let wanted = [data::model(MODEL), data::golden(GOLDEN)];
     let Some([model, list]) = data::all("detections_are_tflites", wanted) else { return };

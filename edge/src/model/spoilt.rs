@@ -1,6 +1,6 @@
 //! What is not as it should be in a file is named, and no file brings the loader down.
 
-use super::tiny::File;
+use super::tiny::{File, Operator, Tensor};
 use super::{Kind, Model, Network, target};
 use std::path::Path;
 use std::sync::Arc;
@@ -197,4 +197,44 @@ fn a_graph_without_post_processing_is_a_network() {
     assert!(arena.write(0, &[200; 48]) && !arena.write(0, &[200; 47]) && !arena.write(1, &[]));
     arena.run();
     assert_eq!((arena.read(0).len(), arena.read(1).len()), (128, 96));
+}
+
+#[test]
+fn weights_that_many_operators_share_do_not_grow_beyond_the_file() {
+    let mut file = File::sound();
+    file.tensor("input").sides = vec![1, 1, 1, 512];
+    let weights = file.tensor("trunk/weights");
+    weights.sides = vec![512, 1, 1, 512];
+    weights.data = (0..=u8::MAX).cycle().take(512 * 512).collect();
+    let bias = file.tensor("trunk/bias");
+    (bias.sides, bias.data) = (vec![512], vec![0; 512 * 4]);
+    let first = file.operators[0].clone();
+    file.operators.clear();
+    for at in 0..20 {
+        let output = i32::try_from(file.tensors.len()).expect("few");
+        let form = Tensor { sides: vec![1, 1, 1, 512], ..file.tensors[3].clone() };
+        file.tensors.push(form);
+        let before = if at == 0 { 0 } else { output - 1 };
+        let inputs = vec![before, 1, 2];
+        file.operators.push(Operator { inputs, output, ..first.clone() });
+        file.outputs = vec![output];
+        let read = Network::from_bytes(target(1), Path::new("m"), &file.bytes());
+        if at < 3 {
+            let network = read.expect("some may share");
+            assert!(network.weight_bytes() > 512 * 512 * (at + 1), "{network}");
+        } else if let Err(error) = read {
+            assert!(error.to_string().contains("many times longer than the file"), "{error}");
+            return;
+        }
+    }
+    panic!("20 operators share the weights of one");
+}
+
+#[test]
+fn metadata_is_found() {
+    let mut file = File::sound();
+    file.metadata = vec![1, 2, 3];
+    let bytes = file.bytes();
+    let graph = super::graph::Graph::read(&bytes).expect("a graph");
+    assert_eq!(graph.metadata(), Some(&[1, 2, 3][..]));
 }

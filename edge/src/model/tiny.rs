@@ -44,6 +44,8 @@ pub(super) struct File {
     pub(super) inputs: Vec<i32>,
     pub(super) outputs: Vec<i32>,
     pub(super) subgraphs: usize,
+    /// What stands in the buffer that the list of metadata names.
+    pub(super) metadata: Vec<u8>,
 }
 
 impl File {
@@ -92,7 +94,15 @@ impl File {
             ("x_scale", 10.0),
             ("y_scale", 10.0),
         ];
-        Self { tensors, operators, options, inputs: vec![0], outputs: vec![17], subgraphs: 1 }
+        Self {
+            tensors,
+            operators,
+            options,
+            inputs: vec![0],
+            outputs: vec![17],
+            subgraphs: 1,
+            metadata: Vec::new(),
+        }
     }
 
     pub(super) fn tensor(&mut self, name: &str) -> &mut Tensor {
@@ -137,8 +147,14 @@ impl File {
             name: None,
         };
         let subgraph = tflite::SubGraph::create(b, &subgraph);
+        let buffer = u32::try_from(buffers.len()).expect("few");
+        let data = Some(b.create_vector(&self.metadata));
+        buffers.push(tflite::Buffer::create(b, &tflite::BufferArgs { data }));
+        let name = Some(b.create_string("TFLITE_METADATA"));
+        let metadata = tflite::Metadata::create(b, &tflite::MetadataArgs { name, buffer });
         let model = tflite::ModelArgs {
             version: 3,
+            metadata: Some(b.create_vector(&[metadata])),
             operator_codes: Some(b.create_vector(&codes)),
             subgraphs: Some(b.create_vector(&vec![subgraph; self.subgraphs])),
             buffers: Some(b.create_vector(&buffers)),

@@ -21,7 +21,7 @@ use tract_tflite::tflite::{ActivationFunctionType, BuiltinOperator};
 const ROW: usize = 64;
 /// Packed weights and constants are at most so many times as long as the file: weights may be
 /// shared by several operators, and short rows are filled up.
-const TIMES: usize = 8;
+const TIMES: usize = 4;
 /// And may always be so long, bytes.
 const LITTLE: usize = 1 << 20;
 
