@@ -58,21 +58,28 @@ pub(crate) fn scratch_bytes(packed: &Packed, count: usize) -> usize {
 }
 
 /// Multiplies rows; `out` is `[count, channels]`.
-pub(crate) fn multiply(packed: &Packed, rows: Rows<'_>, scratch: &mut [u8], out: &mut [u8]) {
+pub(crate) fn multiply(
+    packed: &Packed,
+    weights: &[i8],
+    rows: Rows<'_>,
+    scratch: &mut [u8],
+    out: &mut [u8],
+) {
     assert!(packed.isa.set() == Set::Dot, "it is packed for the dot product");
     // SAFETY: the packed weights' `Isa` is proof that the machine has the dot product.
-    unsafe { blocks(packed, rows, scratch, out) }
+    unsafe { blocks(packed, weights, rows, scratch, out) }
 }
 
 #[target_feature(enable = "neon,dotprod")]
-fn blocks(packed: &Packed, rows: Rows<'_>, scratch: &mut [u8], out: &mut [u8]) {
+fn blocks(packed: &Packed, weights: &[i8], rows: Rows<'_>, scratch: &mut [u8], out: &mut [u8]) {
+    let weights = weights.as_chunks().0.as_chunks().0;
     let steps = scratch.as_chunks_mut().0.as_chunks_mut::<2>().0;
     let blocks = out.chunks_mut(BLOCK * packed.channels);
     for (first, out) in (0..rows.count).step_by(BLOCK).zip(blocks) {
         let count = out.len() / packed.channels;
         let bytes = &rows.bytes[first * rows.stride..];
         let own = lay_out(packed, Rows { bytes, count, ..rows }, steps);
-        panels(packed, &steps[..count.div_ceil(SIDE) * packed.groups], &own, out);
+        panels(packed, weights, &steps[..count.div_ceil(SIDE) * packed.groups], &own, out);
     }
 }
 
@@ -136,9 +143,15 @@ fn turned(rows: [uint8x16_t; 4]) -> [uint8x16_t; 4] {
 
 /// Multiplies a block of rows with one panel of weights after the other.
 #[target_feature(enable = "neon,dotprod")]
-fn panels(packed: &Packed, steps: &[Step<u8>], own: &[i32; BLOCK], out: &mut [u8]) {
+fn panels(
+    packed: &Packed,
+    weights: &[Step<i8>],
+    steps: &[Step<u8>],
+    own: &[i32; BLOCK],
+    out: &mut [u8],
+) {
     let range = Range::new(&packed.requant);
-    let weights = packed.weights.as_chunks().0.as_chunks::<2>().0.chunks_exact(packed.groups);
+    let weights = weights.chunks_exact(packed.groups);
     let bias = packed.bias.as_chunks().0.as_chunks::<2>().0;
     let multipliers = packed.requant.multipliers.as_chunks().0.as_chunks::<2>().0;
     let firsts = (0..packed.channels).step_by(SIDE);

@@ -78,6 +78,12 @@ impl Isa {
         !matches!(self.0, Set::Scalar)
     }
 
+    /// The same.
+    #[cfg(target_arch = "aarch64")]
+    pub(crate) const fn has_neon(self) -> bool {
+        !matches!(self.0, Set::Scalar)
+    }
+
     #[cfg(target_arch = "x86_64")]
     pub(crate) const fn has_vnni(self) -> bool {
         matches!(self.0, Set::Vnni)

@@ -39,14 +39,14 @@ pub(crate) fn pack(weights: &[i16], channels: usize) -> Box<[Pair]> {
 }
 
 /// Computes `out`, `[count, channels]`.
-pub(crate) fn run(packed: &Packed, taps: Taps<'_>, out: &mut [u8]) {
+pub(crate) fn run(packed: &Packed, pairs: &[Pair], taps: Taps<'_>, out: &mut [u8]) {
     let Some(last) = taps.count.checked_sub(1) else { return };
     let reach = taps.starts.iter().max().map_or(0, |start| start + packed.channels);
     assert!(last * taps.advance + reach <= taps.bytes.len(), "taps are whole");
     assert!(taps.count * packed.channels <= out.len(), "there is room for the result");
     assert!(packed.isa.has_avx2(), "it is packed for AVX2");
     // SAFETY: `packed.isa` has AVX2: only a machine that has it gives that out.
-    unsafe { run_blocks(packed, taps, out) }
+    unsafe { run_blocks(packed, pairs, taps, out) }
 }
 
 /// What a block's channels have beside their weights.
@@ -61,9 +61,9 @@ struct Channels {
 }
 
 #[target_feature(enable = "avx2")]
-fn run_blocks(packed: &Packed, taps: Taps<'_>, out: &mut [u8]) {
+fn run_blocks(packed: &Packed, pairs: &[Pair], taps: Taps<'_>, out: &mut [u8]) {
     let range = Range::new(&packed.requant);
-    let pairs = packed.pairs.chunks_exact(packed.taps.div_ceil(2));
+    let pairs = pairs.chunks_exact(packed.taps.div_ceil(2));
     for ((first, length), pairs) in blocks(packed.channels).zip(pairs) {
         let bias = packed.bias[first..first + length].as_chunks().0;
         let [low, high] = [&bias[0], bias.last().unwrap_or(&bias[0])].map(|b| load_sums(b));

@@ -32,14 +32,14 @@ pub(crate) fn pack(weights: &[i16], channels: usize) -> Box<[Pair]> {
 }
 
 /// Computes `out`, `[count, channels]`.
-pub(crate) fn run(packed: &Packed, taps: Taps<'_>, out: &mut [u8]) {
+pub(crate) fn run(packed: &Packed, pairs: &[Pair], taps: Taps<'_>, out: &mut [u8]) {
     let Some(last) = taps.count.checked_sub(1) else { return };
     let reach = taps.starts.iter().max().map_or(0, |start| start + packed.channels);
     assert!(last * taps.advance + reach <= taps.bytes.len(), "taps are whole");
     assert!(taps.count * packed.channels <= out.len(), "there is room for the result");
     assert!(packed.isa.has_vnni(), "it is packed for VNNI");
     // SAFETY: `packed.isa` has VNNI: only a machine that has it gives that out.
-    unsafe { run_blocks(packed, taps, out) }
+    unsafe { run_blocks(packed, pairs, taps, out) }
 }
 
 /// What a block's channels have beside their weights.
@@ -55,9 +55,9 @@ struct Channels {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn run_blocks(packed: &Packed, taps: Taps<'_>, out: &mut [u8]) {
+fn run_blocks(packed: &Packed, pairs: &[Pair], taps: Taps<'_>, out: &mut [u8]) {
     let range = Range::new(&packed.requant);
-    let pairs = packed.lines.chunks_exact(packed.taps.div_ceil(2));
+    let pairs = pairs.chunks_exact(packed.taps.div_ceil(2));
     for ((first, used), pairs) in blocks(packed.channels).zip(pairs) {
         let bias = sums_in_halves(&packed.bias[first..first + used]);
         let multipliers = floats_in_halves(&packed.requant.multipliers[first..first + used]);
