@@ -13,8 +13,8 @@ use crate::simd::neon;
 use crate::simd::{Isa, Set};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{avx2, vnni};
-use crate::tensor::{Element, Quant, Shape, Tensor};
-use crate::window::{Axis, Window};
+use crate::tensor::{Element, Quant, Tensor};
+use crate::window::{Axes, Axis, Window};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -209,26 +209,19 @@ impl Step {
         step: &Depthwise<'_>,
         output: Tensor,
     ) -> Result<Self, Error> {
-        let [rows, columns, channels_in] = input.shape.as_picture()?;
-        let rows = Axis::new(&step.window, 0, rows)?;
-        let columns = Axis::new(&step.window, 1, columns)?;
-        let (taps, channels) = (rows.kernel * columns.kernel, step.bias.len());
-        let fits = channels > 0
-            && channels.is_multiple_of(channels_in)
-            && taps.checked_mul(channels) == Some(step.weights.stored.len())
-            && step.weights.scales.len() == channels;
-        if !fits {
+        let axes = Axes::new(&step.window, input.shape)?;
+        let (taps, channels) = (axes.taps(), step.bias.len());
+        step.weights.check(taps, channels)?;
+        if !channels.is_multiple_of(axes.channels) {
             return Err(Error::Lengths);
         }
-        let shape = Shape::picture(rows.output, columns.output, channels)?;
-        if shape != output.shape {
-            return Err(Error::Shape(shape));
-        }
+        axes.make(channels, output.shape)?;
         if !input.element.is_like(output.element) {
             return Err(Error::Element);
         }
         let quant = input.quant()?;
         let packed = Packed::new(isa, channels, step, quant, output.element)?;
+        let Axes { rows, columns, channels: channels_in } = axes;
         let start = |tap: usize| {
             let [down, across] = [tap / columns.kernel, tap % columns.kernel];
             let pixels = down * rows.dilation * columns.input + across * columns.dilation;

@@ -33,6 +33,15 @@ pub struct Weights<'a> {
     pub scales: &'a [f32],
 }
 
+impl Weights<'_> {
+    /// Refuses others than `depth` weights and one scale for each of `channels`.
+    pub(crate) fn check(&self, depth: usize, channels: usize) -> Result<(), Error> {
+        let fit = depth.checked_mul(channels).filter(|count| *count > 0);
+        let fit = fit == Some(self.stored.len()) && self.scales.len() == channels;
+        if fit { Ok(()) } else { Err(Error::Lengths) }
+    }
+}
+
 /// How weights lie in memory, and how many values a kernel takes in one go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
@@ -93,12 +102,7 @@ impl Packed {
     ) -> Result<Self, Error> {
         let channels = bias.len();
         let depth = weights.stored.len().checked_div(channels).ok_or(Error::Lengths)?;
-        let whole = depth > 0
-            && depth * channels == weights.stored.len()
-            && channels == weights.scales.len();
-        if !whole {
-            return Err(Error::Lengths);
-        }
+        weights.check(depth, channels)?;
         let layout = isa.layout();
         let padded = channels.next_multiple_of(layout.panel);
         let rows = weights.stored.chunks_exact(depth);
