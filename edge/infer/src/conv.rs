@@ -5,7 +5,7 @@
 
 use crate::error::Error;
 use crate::fork::{Fork, Job, split};
-use crate::matmul::{Packed, Rows, Weights};
+use crate::matmul::{BLOCK, Packed, Rows, Weights};
 use crate::requant::Activation;
 use crate::simd::Isa;
 use crate::tensor::{Shape, Tensor};
@@ -15,8 +15,8 @@ use core::ops::Range;
 /// Bytes of patches that are laid out together: one pass over the weights serves them all,
 /// and they stay in a small core's first cache.
 const BLOCK_BYTES: usize = 16 << 10;
-/// Most output pixels of a block, and fewest; whole tiles of every kernel.
-const BLOCK: (usize, usize) = (64, 8);
+/// Fewest output pixels of a block: whole tiles of every kernel.
+const BLOCK_MIN: usize = 8;
 
 /// A convolution as the file describes it.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +104,7 @@ impl Step {
         let quant = input.quant()?;
         let packed =
             Packed::new(isa, conv.weights, conv.bias, quant, output.element, conv.activation)?;
-        let block = (BLOCK_BYTES / packed.row_bytes()).clamp(BLOCK.1, BLOCK.0);
+        let block = (BLOCK_BYTES / packed.row_bytes()).clamp(BLOCK_MIN, BLOCK);
         let block = block / packed.layout.tile * packed.layout.tile;
         let block = block.min(axes.rows.output * axes.columns.output);
         let padding = quant.zero_point;

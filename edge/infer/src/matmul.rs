@@ -63,6 +63,10 @@ impl Layout {
     }
 }
 
+/// Most rows of a block: what is laid out together, by callers and by the kernels that want rows
+/// in tiles; whole tiles of every kernel.
+pub(crate) const BLOCK: usize = 64;
+
 /// Rows to be multiplied: `count` of them, `stride` bytes from one to the next.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rows<'a> {

@@ -12,7 +12,7 @@ use super::Set;
 use super::neon::{
     self, Range, load_f32, load_i8, load_i32, load_u8, load_u32, scaled, store_i32, store_u8,
 };
-use crate::matmul::{Packed, Rows};
+use crate::matmul::{BLOCK, Packed, Rows};
 use core::arch::aarch64::{
     float32x4_t, int8x16_t, int32x4_t, uint8x16_t, vaddq_s32, vdupq_n_s32, vdupq_n_u8, vdupq_n_u32,
     veorq_u8, vgetq_lane_u64, vmulq_n_s32, vpadalq_u16, vpaddlq_u8, vreinterpretq_s8_u8,
@@ -25,8 +25,6 @@ use core::arch::asm;
 const SIDE: usize = 8;
 /// Values in one step.
 const STEP: usize = 4;
-/// Rows that are laid out as tiles together.
-const BLOCK: usize = 64;
 
 /// One step of a tile's rows, or of its weights: two registers.
 type Step<T> = [[T; 16]; 2];

@@ -10,7 +10,7 @@
 //! weights are -128; where a plan has such weights, four instructions do it.
 
 use super::{Range, load_f32, load_i8, load_i32, load_u8, store_u8};
-use crate::matmul::{Packed, Rows};
+use crate::matmul::{BLOCK, Packed, Rows};
 use core::arch::aarch64::{
     int32x4_t, uint32x4_t, vaddq_s32, vaddvq_u32, vcvtq_f32_s32, vdupq_n_s32, vdupq_n_u8,
     vdupq_n_u32, veorq_u8, vget_low_s8, vgetq_lane_u32, vmlal_high_s8, vmull_high_s8, vmull_s8,
@@ -22,8 +22,6 @@ use core::arch::aarch64::{
 const SIDE: usize = 4;
 /// Values in one step.
 const STEP: usize = 16;
-/// Rows that are laid out as tiles together.
-const BLOCK: usize = 64;
 
 /// One step of a tile's rows, or of its weights.
 type Step<T> = [[T; STEP]; SIDE];
