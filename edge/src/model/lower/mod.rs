@@ -227,8 +227,8 @@ impl Step<'_, '_, '_> {
         (0..self.operator.inputs.len()).map(|place| self.read(place)).collect()
     }
 
-    fn form(&self, id: TensorId) -> Tensor {
-        self.lowering.builder.form(id)
+    fn form(&self, id: TensorId) -> Result<Tensor, Refusal> {
+        self.lowering.builder.form(id).map_err(|error| error.to_string())
     }
 
     /// The form of the one output.
@@ -260,7 +260,7 @@ impl Step<'_, '_, '_> {
 
     /// The same bytes under the form of a tensor of the file, which they become.
     fn rename(&mut self, id: TensorId, tensor: usize) -> Result<(), Refusal> {
-        let (from, to) = (self.form(id), self.graph.form(tensor)?);
+        let (from, to) = (self.form(id)?, self.graph.form(tensor)?);
         if from.shape.count() != to.shape.count() {
             return Err(format!("makes {} of {}", to.shape, from.shape));
         }
