@@ -6,7 +6,7 @@
 #![deny(clippy::indexing_slicing)]
 
 use crate::model::graph::{Graph, Operator, Refusal};
-use crate::model::lower::{alone, axis};
+use crate::model::lower::{alone, axis, is_weighted};
 use edge_infer::{RANK_MAX, Shape};
 use tract_tflite::tflite::{BuiltinOperator, Padding, TensorType};
 
@@ -49,11 +49,6 @@ fn is_one_operand(code: BuiltinOperator) -> bool {
 fn is_two_operands(code: BuiltinOperator) -> bool {
     use BuiltinOperator as B;
     matches!(code, B::ADD | B::SUB | B::MUL | B::DIV | B::MAXIMUM | B::MINIMUM)
-}
-
-fn is_weighted(code: BuiltinOperator) -> bool {
-    use BuiltinOperator as B;
-    matches!(code, B::CONV_2D | B::DEPTHWISE_CONV_2D | B::FULLY_CONNECTED)
 }
 
 fn is_folding(code: BuiltinOperator) -> bool {
