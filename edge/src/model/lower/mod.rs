@@ -19,6 +19,7 @@ use edge_infer::{Activation, Builder, Isa, Op, Plan, Shape, Target, Tensor, Tens
 use family::{Family, Takes};
 pub(super) use table::{changes_bytes_alone, table};
 use tract_tflite::tflite::{ActivationFunctionType, BuiltinOperator};
+pub(super) use window::{Slide, filter};
 
 /// Rows of weights are counted as if they were as long as the widest layout makes them, bytes.
 const ROW: usize = 64;
