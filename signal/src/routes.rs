@@ -318,8 +318,8 @@ impl Place {
 fn turn_login(secret: &[u8], until: u64, site: Site) -> (String, String) {
     // No user name begins like this: the mark is nobody's password.
     let mark = hmac::sha1(secret, &[&b"site"[..], &site.bytes()].concat());
-    let mark: String = mark.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let username = format!("{until}:{mark}");
+    let [a, b, c, d, e, f, g, h, ..] = mark;
+    let username = format!("{until}:{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]));
     let password = base64::encode(&hmac::sha1(secret, username.as_bytes()));
     (username, password)
 }

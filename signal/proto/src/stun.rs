@@ -66,10 +66,10 @@ impl Request {
                 // What follows an integrity is not covered by it, and counts for nothing (s14.5).
                 MESSAGE_INTEGRITY | MESSAGE_INTEGRITY_SHA256 => is_sealed = true,
                 // Credentials, which a server that asks for none passes over: USERNAME, REALM,
-                // NONCE, PASSWORD-ALGORITHM, USERHASH.
-                0x0006 | 0x0014 | 0x0015 | 0x001d | 0x001e => {}
-                // Known, and without meaning in a request (s6.3).
-                MAPPED_ADDRESS | ERROR_CODE | UNKNOWN_ATTRIBUTES | XOR_MAPPED_ADDRESS => {}
+                // NONCE, PASSWORD-ALGORITHM, USERHASH. And what is known, but means nothing in
+                // a request (s6.3): MAPPED-ADDRESS, ERROR-CODE, UNKNOWN-ATTRIBUTES and
+                // XOR-MAPPED-ADDRESS.
+                0x0006 | 0x0014 | 0x0015 | 0x001d | 0x001e | 0x0001 | 0x0009 | 0x000a | 0x0020 => {}
                 // RFC 5780's CHANGE-REQUEST and the like are to be refused by name.
                 0..=0x7fff if !is_sealed => {
                     let _ = unknown.push(kind);
@@ -369,9 +369,10 @@ mod tests {
 
     #[test]
     fn what_must_be_understood_is_named() {
-        let change: (u16, &[u8]) = (3, &[0, 0, 0, 6]);
-        let integrity: (u16, &[u8]) = (8, &[7; 20]);
-        let table: [(&[(u16, &[u8])], &[u16]); 7] = [
+        type Attribute = (u16, &'static [u8]);
+        let change: Attribute = (3, &[0, 0, 0, 6]);
+        let integrity: Attribute = (8, &[7; 20]);
+        let table: [(&[Attribute], &[u16]); 7] = [
             (&[change], &[3]),
             (&[(0x7fff, &[]), change, (0x24, &[0; 4])], &[0x7fff, 3]),
             // Optional, known without meaning here, or behind an integrity that does not cover it.
