@@ -46,6 +46,8 @@ pub fn run(config: Config) -> Result<(), Error> {
     let goodbye = goodbye_signal()?;
     let http = address(listener.get_ref().local_addr())?;
     let stun_at = stun.as_ref().map(|socket| address(socket.get_ref().local_addr())).transpose()?;
+    let beside = stun.as_ref().map(|socket| binding::beside(socket.get_ref())).transpose();
+    let beside = beside.map_err(|error| Error::new(format!("--stun: {error}")))?;
 
     let secrets = match &config.room_secret {
         Some(secret) => Secrets::fixed(secret),
@@ -73,8 +75,9 @@ pub fn run(config: Config) -> Result<(), Error> {
     ));
     let timekeeper = Rc::clone(&place);
     executor.spawn(async move { timekeeper.meeting.keep_time().await }).detach();
-    if let Some(socket) = stun {
-        executor.spawn(binding::serve(socket, clock)).detach();
+    let sources = binding::Shared::default();
+    for socket in stun.into_iter().chain(beside.into_iter().flatten()) {
+        executor.spawn(binding::serve(socket, clock, Rc::clone(&sources))).detach();
     }
     if place.config.home {
         executor.spawn(look_around(Rc::clone(&place))).detach();
