@@ -41,6 +41,8 @@ pub struct Head {
     pub body_bytes: usize,
     /// The connection may carry another request.
     pub keep_alive: bool,
+    /// It is HTTP/1.0, which knows no upgrade.
+    pub is_old: bool,
     headers: Vec<(String, String)>,
 }
 
@@ -116,6 +118,10 @@ impl Head {
             _ => return Err(Error::Method),
         };
         let target = request.path.unwrap_or_default();
+        // No fragment travels, and nothing beyond ASCII (RFC 9112 s3.2, RFC 3986).
+        if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+            return Err(Error::Malformed);
+        }
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         if !(path.starts_with('/') || target == "*" && method == Method::Options) {
             return Err(Error::Malformed);
@@ -132,6 +138,7 @@ impl Head {
             host: String::new(),
             body_bytes: 0,
             keep_alive: request.version == Some(1),
+            is_old: request.version == Some(0),
             headers,
         };
         head.keep_alive &= !head.lists("connection", "close");

@@ -197,6 +197,7 @@ mod tests {
         }
     }
 
+    /// S15, S20.
     #[test]
     fn each_home_is_a_network() {
         let abroad = Grouping::default();
@@ -223,6 +224,7 @@ mod tests {
         }
     }
 
+    /// S19.
     #[test]
     fn a_forwarded_address_counts_only_from_a_trusted_proxy() {
         let trusted: Vec<_> = ["10.0.0.0/8", "::1"].into_iter().filter_map(Prefix::parse).collect();
