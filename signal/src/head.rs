@@ -214,10 +214,12 @@ fn host_name(text: &str) -> Option<&str> {
         }
         None => text.split_at(text.find(':').unwrap_or(text.len())),
     };
-    let digits = port.strip_prefix(':').unwrap_or(port);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     let good_name = name.starts_with('[') || !name.is_empty() && name.bytes().all(plain);
-    let good_port = port.is_empty() || port.starts_with(':') && digits.parse::<u16>().is_ok();
+    let number = |digits: &str| {
+        digits.bytes().all(|digit| digit.is_ascii_digit()) && digits.parse::<u16>().is_ok()
+    };
+    let good_port = port.is_empty() || port.strip_prefix(':').is_some_and(number);
     (good_name && good_port && name.len() <= 255).then_some(name)
 }
 
@@ -291,6 +293,8 @@ mod tests {
             ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("GET /\r\nHost: a\r\n\r\n", 400),
+            ("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET /\u{fc} HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", 400),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", 400),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n", 400),
@@ -324,6 +328,8 @@ mod tests {
             ("[a]", None),
             ("a:b", None),
             ("a:", None),
+            ("a:+80", None),
+            ("[::1]80", None),
             ("", None),
             ("a/b", None),
         ] {

@@ -32,6 +32,9 @@ impl Prefix {
     /// Reads `ADDRESS/LENGTH`, or an address alone for itself.
     pub fn parse(text: &str) -> Option<Self> {
         let (address, length) = match text.split_once('/') {
+            Some((_, length)) if !length.bytes().all(|digit| digit.is_ascii_digit()) => {
+                return None;
+            }
             Some((address, length)) => (address, Some(length.parse().ok()?)),
             None => (text, None),
         };
@@ -192,7 +195,9 @@ mod tests {
         for (prefix, address, held) in table {
             assert_eq!(Prefix::parse(prefix).unwrap().contains(ip(address)), held, "{prefix}");
         }
-        for wrong in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "x", "10.0.0.0/", "1.2.3.4/255"] {
+        for wrong in
+            ["", "10.0.0.0/33", "::/129", "10.0.0/8", "x", "10.0.0.0/", "1.2.3.4/255", "::/+8"]
+        {
             assert_eq!(Prefix::parse(wrong), None, "{wrong}");
         }
     }
