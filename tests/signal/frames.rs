@@ -5,6 +5,7 @@ use harness::data::repository;
 use harness::meeting::{Client, Server};
 use harness::rounds;
 use signal_proto::websocket::{Decoder, Error, Message, Role};
+use std::fmt::Write as _;
 use std::io::{Cursor, Read, Write};
 use tungstenite::Message as Theirs;
 
@@ -82,13 +83,13 @@ fn frame(text: &str) -> Vec<u8> {
     let mut bytes = vec![byte(head)];
     let flag = if masked { 0x80 } else { 0 };
     match form {
-        "7" => bytes.push(flag | u8::try_from(promised).expect("short")),
+        "7" => bytes.push(flag + u8::try_from(promised).expect("short")),
         "16" => {
-            bytes.push(flag | 126);
+            bytes.push(flag + 126);
             bytes.extend(u16::try_from(promised).expect("middling").to_be_bytes());
         }
         _ => {
-            bytes.push(flag | 127);
+            bytes.push(flag + 127);
             bytes.extend(promised.to_be_bytes());
         }
     }
@@ -133,8 +134,11 @@ fn word(message: &Message) -> String {
 }
 
 fn said(kind: &str, bytes: &[u8]) -> String {
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{kind}:{hex}")
+    let mut text = format!("{kind}:");
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// The table's outcome with its repetitions written out.
@@ -188,8 +192,7 @@ fn the_server_holds_the_table() {
             .into_iter()
             .filter_map(|it| match it.split_once(':') {
                 Some(("ping", payload)) => Some(format!("pong:{payload}")),
-                Some(("error", code)) => Some(format!("close:{code}")),
-                Some(("close", code)) => Some(format!("close:{code}")),
+                Some(("error" | "close", code)) => Some(format!("close:{code}")),
                 None => Some("close:1000".into()),
                 _ => None,
             })

@@ -91,95 +91,99 @@ fn every_route_lies_below_the_prefix() {
 /// A request that follows what is refused, and must never be answered.
 const SMUGGLED: &str = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
 
+/// First lines that are none.
+const LINES: &[&str] = &[
+    "GET  / HTTP/1.1",
+    "GET /  HTTP/1.1",
+    "GET / HTTP/1.1 ",
+    " GET / HTTP/1.1",
+    "GET\t/ HTTP/1.1",
+    "GET / HTTP/1.2",
+    "GET / HTTP/2.0",
+    "GET / HTTP/11",
+    "GET / http/1.1",
+    "GET /",
+    "GET",
+    "PRI * HTTP/2.0",
+    "GET http://a/ HTTP/1.1",
+    "GET a HTTP/1.1",
+    "GET * HTTP/1.1",
+    "GET ?x HTTP/1.1",
+    "GET //a@b:c#d HTTP/1.1",
+    "GET /a#b HTTP/1.1",
+    "GET /?a#b HTTP/1.1",
+    "GET /\u{fc} HTTP/1.1",
+    "GET /\u{7f} HTTP/1.1",
+    "G(T / HTTP/1.1",
+    "\u{fc} / HTTP/1.1",
+    "GET / HTTP/1.1\r\nHost: b",
+    "GET / HTTP/1.1\r\nHost",
+    "GET / HTTP/1.1\r\nX",
+];
+
+/// Headers that make a POST no request, or two.
+const HEADERS: &[&str] = &[
+    // Lines and names.
+    "X: b\nY: c",
+    "X: b\rY: c",
+    "X: b\r\n folded",
+    "X: b\r\n\tfolded",
+    " X: b",
+    "X : b",
+    "X\t: b",
+    ": b",
+    "X y: b",
+    "X(: b",
+    "X\u{fc}: b",
+    "X: \0",
+    "X: a\u{1}b",
+    "X: \u{7f}",
+    "=: \u{8}",
+    "Host: b",
+    "host: a",
+    "Host:",
+    "@: x\r\r\n",
+    // How long the body is.
+    "Content-Length: 3\r\nContent-Length: 3",
+    "Content-Length: 0\r\ncontent-length: 3",
+    "Content-Length: 3, 3",
+    "Content-Length: 3;",
+    "Content-Length: 3 3",
+    "Content-Length: +3",
+    "Content-Length: -1",
+    "Content-Length: 0x3",
+    "Content-Length: 3.0",
+    "Content-Length: \"3\"",
+    "Content-Length:",
+    "Content-Length: a",
+    "Content-Length: \u{b2}",
+    "Content-Length : 3",
+    "Content-Length\0: 3",
+    "Content-Length: 1_0",
+    "Content-Length: 3\u{b}",
+    // How it is coded.
+    "Content-Length: 3\r\nTransfer-Encoding: chunked",
+    "Transfer-Encoding: chunked\r\nContent-Length: 3",
+    "Content-Length: 3\r\nTransfer-Encoding: identity",
+    "Content-Length: 3\r\nTransfer-Encoding:",
+    "Content-Length: 3\r\nTransfer-Encoding: x\r\nTransfer-Encoding: chunked",
+    "Transfer-Encoding : chunked",
+    "Transfer-Encoding\t: chunked",
+    "Transfer-Encoding: chunked\u{b}",
+    " Transfer-Encoding: chunked",
+    "X: y\nTransfer-Encoding: chunked",
+    "Transfer-Encoding:\r\n chunked",
+];
+
 /// What could be read in two ways, or is no HTTP, is refused with one answer, and the
 /// connection ends.
 #[test]
 fn nothing_is_smuggled() {
     let server = Server::start(&[]);
-    let lines = [
-        "GET  / HTTP/1.1",
-        "GET /  HTTP/1.1",
-        "GET / HTTP/1.1 ",
-        " GET / HTTP/1.1",
-        "GET\t/ HTTP/1.1",
-        "GET / HTTP/1.2",
-        "GET / HTTP/2.0",
-        "GET / HTTP/11",
-        "GET / http/1.1",
-        "GET /",
-        "GET",
-        "PRI * HTTP/2.0",
-        "GET http://a/ HTTP/1.1",
-        "GET a HTTP/1.1",
-        "GET * HTTP/1.1",
-        "GET ?x HTTP/1.1",
-        "GET //a@b:c#d HTTP/1.1",
-        "GET /a#b HTTP/1.1",
-        "GET /?a#b HTTP/1.1",
-        "GET /\u{fc} HTTP/1.1",
-        "GET /\u{7f} HTTP/1.1",
-        "G(T / HTTP/1.1",
-        "\u{fc} / HTTP/1.1",
-        "GET / HTTP/1.1\r\nHost: b",
-        "GET / HTTP/1.1\r\nHost",
-        "GET / HTTP/1.1\r\nX",
-    ];
-    for line in lines {
+    for line in LINES {
         refused(&server, &format!("{line}\r\nHost: a\r\n\r\n"), "400");
     }
-    let headers = [
-        // Lines and names.
-        "X: b\nY: c",
-        "X: b\rY: c",
-        "X: b\r\n folded",
-        "X: b\r\n\tfolded",
-        " X: b",
-        "X : b",
-        "X\t: b",
-        ": b",
-        "X y: b",
-        "X(: b",
-        "X\u{fc}: b",
-        "X: \0",
-        "X: a\u{1}b",
-        "X: \u{7f}",
-        "=: \u{8}",
-        "Host: b",
-        "host: a",
-        "Host:",
-        "@: x\r\r\n",
-        // How long the body is.
-        "Content-Length: 3\r\nContent-Length: 3",
-        "Content-Length: 0\r\ncontent-length: 3",
-        "Content-Length: 3, 3",
-        "Content-Length: 3;",
-        "Content-Length: 3 3",
-        "Content-Length: +3",
-        "Content-Length: -1",
-        "Content-Length: 0x3",
-        "Content-Length: 3.0",
-        "Content-Length: \"3\"",
-        "Content-Length:",
-        "Content-Length: a",
-        "Content-Length: \u{b2}",
-        "Content-Length : 3",
-        "Content-Length\0: 3",
-        "Content-Length: 1_0",
-        "Content-Length: 3\u{b}",
-        // How it is coded.
-        "Content-Length: 3\r\nTransfer-Encoding: chunked",
-        "Transfer-Encoding: chunked\r\nContent-Length: 3",
-        "Content-Length: 3\r\nTransfer-Encoding: identity",
-        "Content-Length: 3\r\nTransfer-Encoding:",
-        "Content-Length: 3\r\nTransfer-Encoding: x\r\nTransfer-Encoding: chunked",
-        "Transfer-Encoding : chunked",
-        "Transfer-Encoding\t: chunked",
-        "Transfer-Encoding: chunked\u{b}",
-        " Transfer-Encoding: chunked",
-        "X: y\nTransfer-Encoding: chunked",
-        "Transfer-Encoding:\r\n chunked",
-    ];
-    for header in headers {
+    for header in HEADERS {
         refused(&server, &format!("POST / HTTP/1.1\r\nHost: a\r\n{header}\r\n\r\n"), "400");
     }
     // Clear, but nothing that any client of ours sends.

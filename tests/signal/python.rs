@@ -1,4 +1,4 @@
-//! PyPI's peerjs 1.5.1, unmodified, as the edge of an Ambianic home: `tests/run` puts it below
+//! `PyPI`'s peerjs 1.5.1, unmodified, as the edge of an Ambianic home: `tests/run` puts it below
 //! `target/`, `tests/python/launch.py` starts it.
 
 use harness::data::{Scratch, left_out, repository};
@@ -93,7 +93,7 @@ fn the_package_of_pypi_registers_stays_and_returns() {
     let server = start();
     let package = Package::start(&python, at.rsplit(':').next().expect("a port"));
     let mut phone = server.enter("phone");
-    let patience = Duration::from_secs(60);
+    let patience = Duration::from_mins(1);
     wait_until("the package is given an id", patience, || package.id().is_some());
     let id = package.id().expect("it keeps its id");
     wait_until("the package joins its room", patience, || is_in_room(&server, "phone", &id));

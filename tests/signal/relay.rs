@@ -105,13 +105,10 @@ fn nobody_shortens_what_waits_of_another() {
     let expired = |dst: &str| format!("{{\"type\":\"EXPIRE\",\"src\":\"late\",\"dst\":\"{dst}\"}}");
     a.say(&offer("late", "1"));
     a.echo("a");
-    let first = Instant::now();
-    while first.elapsed() < Duration::from_millis(1500) {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    std::thread::sleep(Duration::from_millis(1500));
     let second = Instant::now();
     b.say(&offer("late", "2"));
     assert_eq!(a.hear(), expired("a"));
     assert_eq!(b.hear(), expired("b"));
-    assert!(second.elapsed() >= Duration::from_millis(2000), "{:?}", second.elapsed());
+    assert!(second.elapsed() >= Duration::from_secs(2), "{:?}", second.elapsed());
 }
