@@ -15,10 +15,11 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// A whole head, and a TLS handshake before it, arrive within this.
+/// A whole head, and a TLS handshake before it, arrive within this; of a further request,
+/// from its first byte on.
 pub const HEAD_WITHIN: Duration = Duration::from_secs(5);
 
-/// A further request on the same connection begins and is whole within this.
+/// A further request on the same connection begins within this.
 const NEXT_WITHIN: Duration = Duration::from_secs(10);
 
 /// A whole body arrives within this.
@@ -56,14 +57,10 @@ pub async fn serve(
 ) -> Option<Upgraded> {
     let mut buffer = Vec::new();
     for number in 0..REQUESTS_MAX {
-        let limit = if number == 0 { HEAD_WITHIN } else { NEXT_WITHIN };
-        let head = async {
-            if number > 0 && buffer.is_empty() {
-                visitor.idle(fill(&mut stream, &mut buffer)).await?;
-            }
-            read_head(&mut stream, &mut buffer).await
-        };
-        let head = match within(limit, head).await? {
+        if number > 0 && buffer.is_empty() {
+            within(NEXT_WITHIN, visitor.idle(fill(&mut stream, &mut buffer))).await?;
+        }
+        let head = match within(HEAD_WITHIN, read_head(&mut stream, &mut buffer)).await? {
             Ok(head) => head,
             Err(error) => return refuse(place, stream, error.status()).await,
         };
@@ -117,7 +114,7 @@ fn upgrade_key(head: &Head) -> Option<&str> {
     let asks = head.lists("upgrade", "websocket") && head.lists("connection", "upgrade");
     let version = head.header("sec-websocket-version") == Some("13");
     let key = head.header("sec-websocket-key").filter(|key| websocket::is_key(key));
-    key.filter(|_| asks && version && head.body_bytes == 0)
+    key.filter(|_| asks && version && !head.is_old && head.body_bytes == 0)
 }
 
 fn upgrade_refusal(head: &Head) -> u16 {

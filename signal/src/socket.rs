@@ -208,7 +208,12 @@ impl Socket {
 
     fn act(&mut self, mut bytes: &[u8], meeting: &Meeting, conn: Option<Conn>, outbox: &Outbox) {
         loop {
-            let message = match self.decoder.read(&mut bytes) {
+            let message = self.decoder.read(&mut bytes);
+            // A fragment is a frame of its own, an empty one too.
+            if let (Some(conn), fragments @ 1..) = (conn, self.decoder.take_fragments()) {
+                count(meeting, conn, fragments);
+            }
+            let message = match message {
                 Ok(None) => return,
                 Ok(Some(message)) => message,
                 Err(error) => {
@@ -224,7 +229,7 @@ impl Socket {
                 return conn.into_iter().for_each(|conn| meeting.end(conn));
             }
             let Some(conn) = conn else { continue };
-            if !meeting.with_realm(|realm, now_ms| realm.handle_frame(now_ms, conn)) {
+            if !count(meeting, conn, 1) {
                 continue;
             }
             match message {
@@ -240,6 +245,11 @@ impl Socket {
             }
         }
     }
+}
+
+/// Takes note of frames; false where they are too many and the client is closed.
+fn count(meeting: &Meeting, conn: Conn, frames: u32) -> bool {
+    meeting.with_realm(|realm, now_ms| (0..frames).all(|_| realm.handle_frame(now_ms, conn)))
 }
 
 fn say(meeting: &Meeting, conn: Conn, text: &str) {

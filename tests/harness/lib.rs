@@ -8,6 +8,7 @@
 pub mod data;
 pub mod dequantized;
 pub mod fuzz;
+pub mod meeting;
 pub mod pixels;
 pub mod program;
 pub mod turn;
