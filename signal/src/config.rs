@@ -12,7 +12,7 @@ use std::str::FromStr;
 /// What `--help` says.
 pub const HELP: &str = "\
 The meeting place of Nightjar: PeerJS-compatible signaling with rooms, STUN, and the web app.
-It keeps nothing: no account, no file, no address in a log.
+It keeps nothing of anybody: no account, no file, no address in a log.
 
 Usage: nightjar-signal [OPTIONS]
 

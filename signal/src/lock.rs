@@ -52,7 +52,7 @@ impl Lock {
 }
 
 #[cfg(not(feature = "tls"))]
-#[expect(clippy::unused_self, clippy::unused_async, reason = "with TLS they are used, and wait")]
+#[expect(clippy::unused_async, reason = "with TLS they wait")]
 impl Lock {
     /// Nothing, and an error where TLS is asked for.
     pub fn new(config: &Config, _: Clock) -> Result<Self, Error> {

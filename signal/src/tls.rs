@@ -157,12 +157,18 @@ impl Tls {
     pub async fn keep(&self) {
         match &self.origin {
             Origin::Ca(acme) => acme.keep(&self.keys).await,
-            Origin::Files(files, seen) => loop {
+            Origin::Files(..) => loop {
                 Timer::after(LOOK).await;
-                if *seen.borrow() != stamp(files) {
-                    self.reload();
-                }
+                self.look();
             },
+        }
+    }
+
+    /// Reads the files again if they have changed.
+    pub fn look(&self) {
+        match &self.origin {
+            Origin::Files(files, seen) if *seen.borrow() != stamp(files) => self.reload(),
+            _ => {}
         }
     }
 

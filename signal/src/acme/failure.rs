@@ -37,13 +37,13 @@ impl Failure {
     pub fn of(answer: &Answer) -> Self {
         let wait = answer.header("retry-after").and_then(|text| text.parse().ok());
         let wait = wait.map(|seconds| Duration::from_secs(seconds).min(WAIT_MAX));
-        match Self::of_problem(&answer.body) {
-            Some(Self::Refused { kind, detail, .. }) => Self::Refused { kind, detail, wait },
-            _ => {
-                let detail = format!("status {}", answer.status);
-                Self::Refused { kind: String::from("refused"), detail, wait }
-            }
-        }
+        let unsaid = || (String::from("refused"), format!("status {}", answer.status));
+        let said = Self::of_problem(&answer.body).and_then(|failure| match failure {
+            Self::Refused { kind, detail, .. } => Some((kind, detail)),
+            _ => None,
+        });
+        let (kind, detail) = said.unwrap_or_else(unsaid);
+        Self::Refused { kind, detail, wait }
     }
 
     /// The failure that a problem document (RFC 7807) tells of.
@@ -79,7 +79,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable(why) => write!(f, "no answer from the CA: {}", plain(why)),
+            Self::Unreachable(why) => write!(f, "the CA cannot be asked: {}", plain(why)),
             Self::Strange(what) => write!(f, "the CA cannot be understood: {what}"),
             Self::Late => f.write_str("the CA took too long"),
             Self::Refused { kind, detail, .. } => {
@@ -87,7 +87,7 @@ impl fmt::Display for Failure {
                     "connection" => "the CA cannot reach port 443 of this domain",
                     "tls" => "what the CA found on port 443 of this domain speaks no TLS",
                     "unauthorized" | "incorrectResponse" => {
-                        "what the CA found on port 443 of this domain is not this server"
+                        "the CA did not find this server on port 443 of this domain"
                     }
                     "dns" => "the CA finds no address of this domain",
                     "caa" => "the domain's CAA record names another CA",

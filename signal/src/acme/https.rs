@@ -183,22 +183,22 @@ impl Client {
         url: &Url,
         body: Option<&str>,
     ) -> Result<Answer, Failure> {
-        let mut head = format!(
+        let about = body.map(|body| {
+            let length = body.len();
+            format!("Content-Type: application/jose+json\r\nContent-Length: {length}\r\n")
+        });
+        let request = format!(
             "{method} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: nightjar-signal/{}\r\n\
-             Connection: close\r\n",
+             Connection: close\r\n{}\r\n{}",
             url.path,
             url.authority(),
-            env!("CARGO_PKG_VERSION")
+            env!("CARGO_PKG_VERSION"),
+            about.unwrap_or_default(),
+            body.unwrap_or_default()
         );
-        if let Some(body) = body {
-            head += &format!(
-                "Content-Type: application/jose+json\r\nContent-Length: {}\r\n",
-                body.len()
-            );
-        }
         let bytes = within(ANSWER_WITHIN, async {
             let mut stream = self.connect(url).await?;
-            stream.write_all(format!("{head}\r\n{}", body.unwrap_or_default()).as_bytes()).await?;
+            stream.write_all(request.as_bytes()).await?;
             stream.flush().await?;
             let mut bytes = Vec::new();
             stream.take(ANSWER_MAX).read_to_end(&mut bytes).await.or_else(|error| {

@@ -95,7 +95,7 @@ impl<'a> Session<'a> {
         };
         let new_account = url_of(links, "newAccount")?;
         let known = session.post(&new_account, "{\"termsOfServiceAgreed\":true}").await?;
-        session.account = location(&known)?.as_str().to_owned();
+        location(&known)?.as_str().clone_into(&mut session.account);
         Ok(session)
     }
 

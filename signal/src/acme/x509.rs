@@ -89,7 +89,7 @@ fn alternative_name(domain: &str) -> Vec<u8> {
     write(SEQUENCE, &[ALTERNATIVE_NAME, &write(OCTET_STRING, &[&names])])
 }
 
-/// SubjectPublicKeyInfo of a P-256 key (RFC 5480).
+/// `SubjectPublicKeyInfo` of a P-256 key (RFC 5480).
 fn spki(key: &EcdsaKeyPair) -> Vec<u8> {
     let algorithm = write(SEQUENCE, &[EC_KEY, P256]);
     write(SEQUENCE, &[&algorithm, &write(BIT_STRING, &[&[0], key.public_key().as_ref()])])
@@ -110,7 +110,9 @@ fn write(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         0x80..0x100 => vec![tag, 0x81, low],
         _ => vec![tag, 0x82, high, low],
     };
-    parts.iter().for_each(|part| out.extend_from_slice(part));
+    for part in parts {
+        out.extend_from_slice(part);
+    }
     out
 }
 
@@ -164,6 +166,7 @@ fn time((tag, text): (u8, &[u8])) -> Option<u64> {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests cut their own bytes")]
 mod tests {
     use super::*;
     use aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING;
