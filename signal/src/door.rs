@@ -26,12 +26,15 @@ const NEXT_WITHIN: Duration = Duration::from_secs(10);
 const BODY_WITHIN: Duration = Duration::from_secs(5);
 
 /// An answer is read within this.
-const READ_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long, and for how many bytes, a refused client may finish what it is sending, so that
 /// it sees the answer.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
+
+/// For how long browsers are to come by https alone: half a year.
+const STRICT_SECONDS: &str = "max-age=15552000";
 
 /// Most requests on one connection.
 const REQUESTS_MAX: usize = 1000;
@@ -40,7 +43,7 @@ const REQUESTS_MAX: usize = 1000;
 pub type Upgraded = (Stream, Option<Conn>, Rc<Outbox>);
 
 /// `work`'s result, unless it takes too long.
-async fn within<T>(limit: Duration, work: impl Future<Output = Option<T>>) -> Option<T> {
+pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = Option<T>>) -> Option<T> {
     smol::future::or(work, async {
         Timer::after(limit).await;
         None
@@ -87,6 +90,7 @@ pub async fn serve(
         let body = read_body(&mut stream, &mut buffer, head.body_bytes);
         let body = within(BODY_WITHIN, body).await?;
         let response = place.answer(&head, &body, place.origin(&head, peer));
+        let response = for_https(place, response);
         let keep_alive = head.keep_alive && number + 1 < REQUESTS_MAX;
         let with_body = head.method != Method::Head;
         let now = place.meeting.clock().unix_seconds();
@@ -123,7 +127,11 @@ fn upgrade_refusal(head: &Head) -> u16 {
     if other || !head.lists("upgrade", "websocket") { 426 } else { 400 }
 }
 
-async fn read_head(stream: &mut Stream, buffer: &mut Vec<u8>) -> Option<Result<Head, head::Error>> {
+/// The next head, or why there is none; `None` at the connection's end.
+pub(crate) async fn read_head(
+    stream: &mut Stream,
+    buffer: &mut Vec<u8>,
+) -> Option<Result<Head, head::Error>> {
     let mut finder = Finder::default();
     loop {
         match finder.find(buffer) {
@@ -155,14 +163,23 @@ async fn fill(stream: &mut Stream, buffer: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-async fn write(stream: &mut Stream, bytes: &[u8]) -> Option<()> {
+pub(crate) async fn write(stream: &mut Stream, bytes: &[u8]) -> Option<()> {
     stream.write_all(bytes).await.ok()?;
     stream.flush().await.ok()
 }
 
+/// Tells browsers to come by https alone, where this is how they came (RFC 6797).
+fn for_https(place: &Place, response: Response) -> Response {
+    if place.lock.is_tls() {
+        response.with("Strict-Transport-Security", STRICT_SECONDS)
+    } else {
+        response
+    }
+}
+
 /// Says why not, and closes.
 async fn refuse(place: &Place, mut stream: Stream, status: u16) -> Option<Upgraded> {
-    let mut response = Response::refusal(status).for_any_origin();
+    let mut response = for_https(place, Response::refusal(status).for_any_origin());
     if status == 426 {
         response = response.with("Upgrade", "websocket").with("Sec-WebSocket-Version", "13");
     }
@@ -176,7 +193,7 @@ async fn refuse(place: &Place, mut stream: Stream, status: u16) -> Option<Upgrad
 }
 
 /// Closes our side, and reads what is still under way: a reset would take our answer along.
-async fn linger(mut stream: Stream) {
+pub(crate) async fn linger(mut stream: Stream) {
     let rest = async {
         stream.close().await.ok()?;
         let mut bytes = [0; 2048];

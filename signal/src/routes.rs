@@ -13,6 +13,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::files::Files;
 use crate::head::{Head, Method, decode};
+use crate::lock::Lock;
 use crate::meeting::Meeting;
 use crate::response::{Response, preflight};
 use crate::say;
@@ -40,6 +41,8 @@ const ANSWER_MAX: usize = 32 * 1024;
 pub struct Place {
     /// The command line.
     pub config: Config,
+    /// What encrypts connections.
+    pub lock: Lock,
     /// The web app.
     pub files: Files,
     /// Who is connected.
