@@ -3,12 +3,13 @@
 //! Bounds: a source address may ask [`RATE`] times a second, [`BURST`] at once; the table of
 //! sources has [`SLOTS`] places that strangers may come to share, and never grows.
 
-use crate::clock::Clock;
+use crate::routes::Place;
 use signal_proto::network::Site;
 use signal_proto::stun::Request;
 use smol::Async;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{SocketAddr, UdpSocket};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Answers a second for one source, for long.
@@ -24,7 +25,8 @@ pub const SLOTS: usize = 4096;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers until the process ends.
-pub async fn serve(socket: Async<UdpSocket>, clock: Clock) {
+pub async fn serve(socket: Async<UdpSocket>, place: Rc<Place>) {
+    let (clock, metrics) = (place.meeting.clock(), place.meeting.metrics());
     let mut sources = Sources::new();
     // What is longer is no request of any client.
     let mut datagram = [0; 576];
@@ -38,10 +40,16 @@ pub async fn serve(socket: Async<UdpSocket>, clock: Clock) {
                 continue;
             }
         };
-        let request = datagram.get(..length).and_then(Request::parse);
-        if let Some(request) = request.filter(|_| sources.take(clock.now_ms(), source)) {
+        let Some(request) = datagram.get(..length).and_then(Request::parse) else {
+            metrics.stun_malformed.up();
+            continue;
+        };
+        if sources.take(clock.now_ms(), source) {
+            metrics.stun_answers.up();
             // An answer that does not fit the socket's buffer is lost, as any datagram may be.
             let _ = socket.get_ref().send_to(&request.answer(source), source);
+        } else {
+            metrics.stun_too_fast.up();
         }
     }
 }

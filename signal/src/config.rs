@@ -29,6 +29,7 @@ Usage: nightjar-signal [OPTIONS]
   --stun ADDR                answer STUN on this UDP address
   --turn-url URL             offer this TURN server, with passwords for a few hours ...
   --turn-secret FILE         ... made from the secret in this file (coturn: static-auth-secret)
+  --metrics ADDR             answer GET /metrics (Prometheus) there, and nothing else
   --max-clients N            most clients at once [5000]
   --max-per-address N        most clients of one IPv4 address or IPv6 /64 [64]
   --message-rate N           messages a second of one client; four times as many at once [50]
@@ -40,8 +41,7 @@ Usage: nightjar-signal [OPTIONS]
 ";
 
 /// Options of the contract that a later version will know.
-const LATER: [&str; 6] =
-    ["domain", "state-dir", "acme-directory", "acme-ca", "redirect", "metrics"];
+const LATER: [&str; 5] = ["domain", "state-dir", "acme-directory", "acme-ca", "redirect"];
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -72,6 +72,20 @@ pub struct Turn {
     pub secret: PathBuf,
 }
 
+impl Turn {
+    /// The secret in the file.
+    pub fn read_secret(&self) -> Result<Vec<u8>, Error> {
+        let wrong = |what: String| Error::new(format!("{}: {what}", self.secret.display()));
+        let text =
+            std::fs::read_to_string(&self.secret).map_err(|error| wrong(error.to_string()))?;
+        let secret = text.trim();
+        if secret.is_empty() {
+            return Err(wrong("no secret in it".into()));
+        }
+        Ok(secret.as_bytes().to_vec())
+    }
+}
+
 /// How to serve.
 #[derive(Debug)]
 pub struct Config {
@@ -93,6 +107,8 @@ pub struct Config {
     pub turn: Option<Turn>,
     /// Serve HTTPS.
     pub tls: Option<TlsFiles>,
+    /// Address for the operator's figures.
+    pub metrics: Option<SocketAddr>,
     /// Limits of the realm.
     pub realm: realm::Config,
 }
@@ -109,6 +125,7 @@ impl Default for Config {
             stun: None,
             turn: None,
             tls: None,
+            metrics: None,
             realm: realm::Config::default(),
         }
     }
@@ -163,6 +180,7 @@ impl Config {
             "strict-expire" => self.realm.strict_expire = true,
             "listen" => self.listen = parse(name, &text()?, "ADDRESS:PORT")?,
             "stun" => self.stun = Some(parse(name, &text()?, "ADDRESS:PORT")?),
+            "metrics" => self.metrics = Some(parse(name, &text()?, "ADDRESS:PORT")?),
             "path" => self.path = parse_path(&text()?)?,
             "key" => self.key = parse_key(text()?)?,
             "room-secret" => self.room_secret = Some(parse_hex(&text()?)?),
@@ -276,7 +294,7 @@ mod tests {
             "--listen [::]:0 --key k-1 --path signal --home --room-secret 00fF --trusted-proxy \
              10.0.0.0/8 --trusted-proxy=::1 --max-clients 7 --max-per-address 3 --message-rate 9 \
              --alive-timeout-ms 100 --expire-timeout-ms 200 --strict-expire --stun 127.0.0.1:0 \
-             --turn-url turn:t.example:3478?transport=udp --turn-secret f --tls-cert c --tls-key k",
+             --metrics [::1]:9 --turn-url turn:t.example:3478?transport=udp --turn-secret f --tls-cert c --tls-key k",
         );
         assert_eq!((config.listen.to_string(), config.key), ("[::]:0".into(), "k-1".into()));
         assert_eq!((config.path, config.home), ("/signal/".into(), true));
@@ -290,6 +308,7 @@ mod tests {
             message_rate: 9,
         };
         assert_eq!(config.realm, limits);
+        assert_eq!(config.metrics.map(|at| at.port()), Some(9));
         assert!(config.stun.is_some() && config.turn.is_some() && config.tls.is_some());
         let config = run("");
         assert_eq!((config.listen.port(), config.path.as_str()), (9000, "/"));
@@ -316,7 +335,7 @@ mod tests {
             ("--turn-url http://x", "--turn-url \"http://x\": expected turn:HOST or turns:HOST"),
             ("--path a?b", "--path \"a?b\": expected letters, digits and /-_.~"),
             ("--domain x", "--domain is not yet supported in this version"),
-            ("--metrics 1.2.3.4:5", "--metrics is not yet supported in this version"),
+            ("--metrics 9100", "--metrics \"9100\": expected ADDRESS:PORT"),
         ];
         for (line, text) in table {
             assert_eq!(read(line).map(|_| ()).unwrap_err().to_string(), text, "{line}");

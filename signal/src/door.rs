@@ -25,7 +25,7 @@ const NEXT_WITHIN: Duration = Duration::from_secs(10);
 const BODY_WITHIN: Duration = Duration::from_secs(5);
 
 /// An answer is read within this.
-const READ_WITHIN: Duration = Duration::from_secs(30);
+pub const READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long, and for how many bytes, a refused client may finish what it is sending, so that
 /// it sees the answer.
@@ -39,7 +39,7 @@ const REQUESTS_MAX: usize = 1000;
 pub type Upgraded = (Stream, Option<Conn>, Rc<Outbox>);
 
 /// `work`'s result, unless it takes too long.
-async fn within<T>(limit: Duration, work: impl Future<Output = Option<T>>) -> Option<T> {
+pub async fn within<T>(limit: Duration, work: impl Future<Output = Option<T>>) -> Option<T> {
     smol::future::or(work, async {
         Timer::after(limit).await;
         None
@@ -67,6 +67,9 @@ pub async fn serve(
             Ok(head) => head,
             Err(error) => return refuse(place, stream, error.status()).await,
         };
+        if place.stopping.get() {
+            return refuse(place, stream, 503).await;
+        }
         if place.is_socket(&head) && head.method == Method::Get {
             // Nothing may follow an upgrade before its answer (RFC 6455 s4.1).
             let Some(key) = upgrade_key(&head).filter(|_| buffer.is_empty()) else {
@@ -90,6 +93,9 @@ pub async fn serve(
         let body = read_body(&mut stream, &mut buffer, head.body_bytes);
         let body = within(BODY_WITHIN, body).await?;
         let response = place.answer(&head, &body, place.origin(&head, peer));
+        if matches!(response.status, 401 | 403) {
+            place.meeting.metrics().denied.up();
+        }
         let keep_alive = head.keep_alive && number + 1 < REQUESTS_MAX;
         let with_body = head.method != Method::Head;
         let now = place.meeting.clock().unix_seconds();
@@ -126,7 +132,11 @@ fn upgrade_refusal(head: &Head) -> u16 {
     if other || !head.lists("upgrade", "websocket") { 426 } else { 400 }
 }
 
-async fn read_head(stream: &mut Stream, buffer: &mut Vec<u8>) -> Option<Result<Head, head::Error>> {
+/// A head, or why it is none; `None` where the connection ends before.
+pub async fn read_head(
+    stream: &mut Stream,
+    buffer: &mut Vec<u8>,
+) -> Option<Result<Head, head::Error>> {
     let mut finder = Finder::default();
     loop {
         match finder.find(buffer) {
@@ -158,13 +168,17 @@ async fn fill(stream: &mut Stream, buffer: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-async fn write(stream: &mut Stream, bytes: &[u8]) -> Option<()> {
+/// Sends all of `bytes`.
+pub async fn write(stream: &mut Stream, bytes: &[u8]) -> Option<()> {
     stream.write_all(bytes).await.ok()?;
     stream.flush().await.ok()
 }
 
 /// Says why not, and closes.
 async fn refuse(place: &Place, mut stream: Stream, status: u16) -> Option<Upgraded> {
+    if status < 500 {
+        place.meeting.metrics().bad_requests.up();
+    }
     let mut response = Response::refusal(status).for_any_origin();
     if status == 426 {
         response = response.with("Upgrade", "websocket").with("Sec-WebSocket-Version", "13");
@@ -179,7 +193,7 @@ async fn refuse(place: &Place, mut stream: Stream, status: u16) -> Option<Upgrad
 }
 
 /// Closes our side, and reads what is still under way: a reset would take our answer along.
-async fn linger(mut stream: Stream) {
+pub async fn linger(mut stream: Stream) {
     let rest = async {
         stream.close().await.ok()?;
         let mut bytes = [0; 2048];

@@ -3,10 +3,11 @@
 //!
 //! ```text
 //! 5  main, server              wiring, exit codes
-//! 4  door, socket, binding     one connection, one client, one datagram
+//! 4  door, socket, binding,    one connection, one client, one datagram,
+//!    scrape                    one look at the figures
 //! 3  routes, meeting           request -> answer; the realm and its outboxes
 //! 2  files, response, head, outbox, stream, tls, home, hall
-//! 1  config, error, clock, journal
+//! 1  config, error, clock, journal, metrics
 //! 0  signal-proto
 //! ```
 
@@ -21,9 +22,11 @@ pub mod head;
 pub mod home;
 pub mod journal;
 pub mod meeting;
+pub mod metrics;
 pub mod outbox;
 pub mod response;
 pub mod routes;
+pub mod scrape;
 pub mod server;
 pub mod socket;
 pub mod stream;

@@ -11,6 +11,7 @@
 
 use crate::clock;
 use crate::config::Config;
+use crate::error::Error;
 use crate::files::Files;
 use crate::head::{Head, Method, decode};
 use crate::meeting::Meeting;
@@ -49,7 +50,9 @@ pub struct Place {
     /// Where STUN is answered.
     pub stun_port: Option<u16>,
     /// What TURN passwords are made from.
-    pub turn_secret: Option<Vec<u8>>,
+    pub turn_secret: RefCell<Option<Vec<u8>>>,
+    /// The end has begun: nothing is answered any more.
+    pub stopping: Cell<bool>,
     /// The operator has heard of a proxy that is not trusted.
     pub warned: Cell<bool>,
 }
@@ -110,6 +113,15 @@ struct Device<'a> {
 }
 
 impl Place {
+    /// Reads again what may change while we serve, and says what that was; what cannot be read
+    /// stays as it is.
+    pub fn reload(&self) -> Result<&'static str, Error> {
+        let Some(turn) = &self.config.turn else { return Ok("nothing to read again") };
+        let secret = turn.read_secret()?;
+        self.turn_secret.replace(Some(secret));
+        Ok("read again: the TURN secret")
+    }
+
     /// Whether `peer` is a proxy that is believed.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.config.trusted.iter().any(|prefix| prefix.contains(peer))
@@ -232,13 +244,13 @@ impl Place {
     fn ice(&self, head: &Head) -> Response {
         let stun = self.stun_port.filter(|_| !head.host.is_empty());
         let stun = stun.map(|port| format!("stun:{}:{port}", head.host));
-        let turn =
-            self.config.turn.as_ref().zip(self.turn_secret.as_ref()).map(|(turn, secret)| {
-                let until = self.meeting.clock().unix_seconds() + TURN_SECONDS;
-                let username = format!("{until}:nightjar");
-                let password = base64::encode(&hmac::sha1(secret, username.as_bytes()));
-                (turn.url.as_str(), username, password)
-            });
+        let secret = self.turn_secret.borrow();
+        let turn = self.config.turn.as_ref().zip(secret.as_ref()).map(|(turn, secret)| {
+            let until = self.meeting.clock().unix_seconds() + TURN_SECONDS;
+            let username = format!("{until}:nightjar");
+            let password = base64::encode(&hmac::sha1(secret, username.as_bytes()));
+            (turn.url.as_str(), username, password)
+        });
         let mut servers = Vec::new();
         if let Some(urls) = &stun {
             servers.push(IceServer { urls, username: None, credential: None });
@@ -304,11 +316,9 @@ impl Place {
     fn relay(&self, conn: Conn, body: &[u8]) -> Result<Response, Response> {
         let text = std::str::from_utf8(body).ok().filter(|text| json::check(text).is_ok());
         let text = text.ok_or_else(|| Response::refusal(400))?;
-        self.meeting.with_realm(|realm, now_ms| {
-            if realm.handle_frame(now_ms, conn) {
-                realm.handle_message(now_ms, conn, text);
-            }
-        });
+        if self.meeting.with_realm(|realm, now_ms| realm.handle_frame(now_ms, conn)) {
+            self.meeting.hear(conn, text);
+        }
         Ok(Response::text(200, "OK"))
     }
 }

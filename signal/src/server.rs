@@ -1,18 +1,20 @@
 //! Starts everything on one thread, and ends it.
 
 use crate::clock::{self, Clock};
-use crate::config::Config;
+use crate::config::{Config, Turn};
 use crate::error::Error;
 use crate::files::Files;
 use crate::hall::{Hall, Visitor};
 use crate::meeting::Meeting;
 use crate::routes::Place;
 use crate::stream::Stream;
-use crate::{binding, door, home, say, socket};
+use crate::{binding, door, home, say, scrape, socket};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_proto::network::Site;
 use signal_proto::realm::Realm;
 use signal_proto::room::Secrets;
+use smol::io::AsyncReadExt;
 use smol::{Async, LocalExecutor, Timer};
 use std::cell::Cell;
 use std::io::Write;
@@ -42,10 +44,15 @@ pub fn run(config: Config) -> Result<(), Error> {
     let listener: Async<TcpListener> = bind(config.listen, "--listen", SocketType::STREAM)?;
     let stun: Option<Async<UdpSocket>> =
         config.stun.map(|at| bind(at, "--stun", SocketType::DGRAM)).transpose()?;
+    let metrics: Option<Async<TcpListener>> =
+        config.metrics.map(|at| bind(at, "--metrics", SocketType::STREAM)).transpose()?;
     let lock = Lock::new(&config)?;
-    let goodbye = goodbye_signal()?;
+    let goodbye = signals(&[SIGTERM, SIGINT])?;
+    let reload = signals(&[SIGHUP])?;
     let http = address(listener.get_ref().local_addr())?;
     let stun_at = stun.as_ref().map(|socket| address(socket.get_ref().local_addr())).transpose()?;
+    let metrics_at =
+        metrics.as_ref().map(|socket| address(socket.get_ref().local_addr())).transpose()?;
 
     let secrets = match &config.room_secret {
         Some(secret) => Secrets::fixed(secret),
@@ -56,11 +63,12 @@ pub fn run(config: Config) -> Result<(), Error> {
         meeting: Meeting::new(clock, Realm::new(config.realm, secrets)),
         grouping: home::grouping(config.home).into(),
         stun_port: stun_at.map(|address| address.port()),
-        turn_secret: read_turn_secret(&config)?,
+        turn_secret: config.turn.as_ref().map(Turn::read_secret).transpose()?.into(),
+        stopping: Cell::new(false),
         warned: Cell::new(false),
         config,
     });
-    announce(http, stun_at);
+    announce(http, stun_at, metrics_at);
 
     let executor = Rc::new(LocalExecutor::new());
     let hall = Rc::new(Hall::default());
@@ -74,13 +82,19 @@ pub fn run(config: Config) -> Result<(), Error> {
     let timekeeper = Rc::clone(&place);
     executor.spawn(async move { timekeeper.meeting.keep_time().await }).detach();
     if let Some(socket) = stun {
-        executor.spawn(binding::serve(socket, clock)).detach();
+        executor.spawn(binding::serve(socket, Rc::clone(&place))).detach();
     }
+    if let Some(listener) = metrics {
+        let (place, hall) = (Rc::clone(&place), Rc::clone(&hall));
+        executor.spawn(scrape::serve(Rc::clone(&executor), listener, place, hall)).detach();
+    }
+    executor.spawn(keep_reloading(Rc::clone(&place), reload)).detach();
     if place.config.home {
         executor.spawn(look_around(Rc::clone(&place))).detach();
     }
     smol::block_on(executor.run(async {
         goodbye.readable().await.ok();
+        place.stopping.set(true);
         accepting.cancel().await;
         say!("stopping");
         place.meeting.with_realm(|realm, _| realm.close_all(1001));
@@ -150,10 +164,14 @@ async fn accept(
                 }
                 let is_proxy = place.trusts(peer.ip());
                 let site = (!is_proxy).then(|| Site::of(peer.ip()));
+                let metrics = place.meeting.metrics();
                 if let Some(visitor) = hall.enter(site) {
+                    metrics.http.up();
                     let (place, hall) = (Rc::clone(&place), Rc::clone(&hall));
                     let visit = visit(place, hall, visitor, lock.clone(), stream, peer.ip());
                     executor.spawn(visit).detach();
+                } else {
+                    metrics.no_room.up();
                 }
             }
             Err(error) => {
@@ -161,6 +179,7 @@ async fn accept(
                     if !is_pausing {
                         say!("no connection can be accepted: {error}");
                         is_pausing = true;
+                        place.meeting.metrics().accept_pauses.up();
                     }
                     Timer::after(ACCEPT_PAUSE).await;
                 }
@@ -186,14 +205,29 @@ async fn visit(
     let _ = stream.get_ref().set_nodelay(true);
     // The long-lived part of this task stays small.
     let visit = Box::pin(async {
-        let stream = lock.open(stream).await?;
+        let Some(stream) = lock.open(stream).await else {
+            place.meeting.metrics().handshake_failures.up();
+            return None;
+        };
         door::serve(&place, stream, peer, &visitor).await
     });
     let upgraded = visit.await;
     drop(visitor);
     if let Some((stream, conn, outbox)) = upgraded {
         let _seat = hall.seat();
+        place.meeting.metrics().websockets.up();
         socket::run(stream, &place.meeting, conn, outbox).await;
+    }
+}
+
+/// Reads again what may change, each time that SIGHUP asks for it.
+async fn keep_reloading(place: Rc<Place>, mut asked: Async<UnixStream>) {
+    let mut words = [0; 16];
+    while asked.read(&mut words).await.is_ok_and(|length| length > 0) {
+        match place.reload() {
+            Ok(done) => say!("{done}"),
+            Err(error) => say!("not read again, what was there stays: {error}"),
+        }
     }
 }
 
@@ -237,33 +271,23 @@ fn address(result: std::io::Result<SocketAddr>) -> Result<SocketAddr, Error> {
     result.map_err(|error| Error::new(error.to_string()))
 }
 
-fn read_turn_secret(config: &Config) -> Result<Option<Vec<u8>>, Error> {
-    let Some(turn) = &config.turn else { return Ok(None) };
-    let wrong = |what: String| Error::new(format!("{}: {what}", turn.secret.display()));
-    let text = std::fs::read_to_string(&turn.secret).map_err(|error| wrong(error.to_string()))?;
-    let secret = text.trim();
-    if secret.is_empty() {
-        return Err(wrong("no secret in it".into()));
-    }
-    Ok(Some(secret.as_bytes().to_vec()))
-}
-
-/// Becomes readable when the process is asked to end.
-fn goodbye_signal() -> Result<Async<UnixStream>, Error> {
+/// Becomes readable when the process is sent one of `which`.
+fn signals(which: &[i32]) -> Result<Async<UnixStream>, Error> {
     let wrong = |error: std::io::Error| Error::new(format!("signals: {error}"));
     let (reader, writer) = UnixStream::pair().map_err(wrong)?;
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+    for signal in which {
         let writer = writer.try_clone().map_err(wrong)?;
-        signal_hook::low_level::pipe::register(signal, writer).map_err(wrong)?;
+        signal_hook::low_level::pipe::register(*signal, writer).map_err(wrong)?;
     }
     Async::new(reader).map_err(wrong)
 }
 
 /// One line on standard output; whoever closed it does not wait for it.
-fn announce(http: SocketAddr, stun: Option<SocketAddr>) {
+fn announce(http: SocketAddr, stun: Option<SocketAddr>, metrics: Option<SocketAddr>) {
     let stun = stun.map(|address| format!(" stun={address}")).unwrap_or_default();
+    let metrics = metrics.map(|address| format!(" metrics={address}")).unwrap_or_default();
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "ready http={http}{stun}");
+    let _ = writeln!(out, "ready http={http}{stun}{metrics}");
     let _ = out.flush();
 }
 

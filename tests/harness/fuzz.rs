@@ -213,7 +213,9 @@ pub fn realm(bytes: &[u8]) {
         if realm.handle_frame(now, conn)
             && let Ok(text) = std::str::from_utf8(text)
         {
-            realm.handle_message(now, conn, text);
+            if let Some(relay) = realm.handle_message(now, conn, text) {
+                json::check(&relay.message.to_text()).expect("what is relayed is JSON");
+            }
         }
         for _ in 0..DRAIN {
             match realm.poll_output() {
