@@ -13,6 +13,7 @@ use signal_proto::websocket::{self, Opcode};
 use smol::Async;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::rc::Rc;
@@ -98,8 +99,9 @@ fn offer(dst: &str, bytes: usize) -> (Vec<u8>, String) {
 }
 
 /// Serves "a" and "b" on this thread while another one sends from a to b, each message once the
-/// one before has arrived; what this thread asked of the heap, and what it still holds of it
-/// once both are idle.
+/// one before has arrived; what both asked of the heap, and what this thread still holds of it
+/// once they are idle. Not counted is what smol's reactor asks for each look at what is ready: a
+/// list of whom to wake.
 fn serve(messages: u64, bytes: usize) -> (u64, i64) {
     let limits = Config { message_rate: u32::MAX / 4000, ..Config::default() };
     let meeting = Meeting::new(Clock::start(), Realm::new(limits, Secrets::fixed(b"x")));
@@ -127,15 +129,22 @@ fn serve(messages: u64, bytes: usize) -> (u64, i64) {
         socket::run(b, &meeting, Some(conn_b), out_b),
     );
     let mut both = Box::pin(both);
-    let before = (ASKED.get(), HELD.get());
-    smol::block_on(smol::future::or(async { drop((&mut both).await) }, async {
+    let (mut asked, held) = (0, HELD.get());
+    let counted = poll_fn(|cx| {
+        let before = ASKED.get();
+        let ended = both.as_mut().poll(cx).map(drop);
+        asked += ASKED.get() - before;
+        ended
+    });
+    let all_done = async {
         let _ = all_done.recv().await;
-    }));
+    };
+    smol::block_on(smol::future::or(counted, all_done));
     assert_eq!(meeting.ledger().held(), 0, "nothing waits");
-    let after = (ASKED.get(), HELD.get());
+    let held = HELD.get() - held;
     drop(talk.join().expect("all were relayed"));
     smol::block_on(both);
-    (after.0 - before.0, after.1 - before.1)
+    (asked, held)
 }
 
 #[test]
@@ -154,5 +163,5 @@ fn idle_clients_hold_no_buffers() {
     // What all clients share grows once, to one message and one turn's reading.
     assert!(large - small < 100_000, "{small} and {large} bytes");
     let (_, again) = serve(50, 60_000);
-    assert!(again < 1024, "{again} bytes");
+    assert!(again < 1024, "{again} bytes once all that is shared is there");
 }

@@ -330,8 +330,7 @@ fn figures_of_stun_tls_and_descriptors_move() {
     let cert = file("cert.pem", made.cert.pem());
     let key = file("key.pem", made.signing_key.serialize_pem());
     let any = "127.0.0.1:0";
-    let program =
-        start(&["--metrics", any, "--stun", any, "--tls-cert", &cert, "--tls-key", &key]);
+    let program = start(&["--metrics", any, "--stun", any, "--tls-cert", &cert, "--tls-key", &key]);
     let expect = |name: &str, value: u64| {
         wait_until(name, Duration::from_secs(10), || Figures::of(&program).get(name) >= value);
     };

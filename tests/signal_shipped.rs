@@ -109,8 +109,7 @@ impl Home {
     }
 
     fn run(&self, action: &str) -> (Option<i32>, String) {
-        let output = Command::new("busybox")
-            .arg("sh")
+        let output = Command::new(self.folder.path().join("bin/sh"))
             .arg(&self.script)
             .arg(action)
             .env("PATH", self.folder.path().join("bin"))
