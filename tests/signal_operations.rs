@@ -319,7 +319,7 @@ fn figures_show_who_does_not_read() {
 }
 
 #[test]
-fn figures_of_stun_tls_and_descriptors_move() {
+fn figures_of_stun_and_tls_move() {
     let folder = Scratch::new("figures");
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let file = |name: &str, text: String| {
@@ -349,21 +349,6 @@ fn figures_of_stun_tls_and_descriptors_move() {
     let mut plain = TcpStream::connect(program.address("http")).expect("the server listens");
     plain.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("the server reads");
     expect("tls_handshake_failures_total", 1);
-
-    // As many descriptors as it has: nobody else gets one, until it may have more.
-    let pid = program.pid().to_string();
-    let limit = |soft: usize| {
-        let set = Command::new("prlimit")
-            .args([format!("--pid={pid}"), format!("--nofile={soft}:")])
-            .status();
-        assert!(set.is_ok_and(|status| status.success()), "prlimit works");
-    };
-    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").count();
-    limit(open);
-    let _waiting = TcpStream::connect(program.address("http")).expect("the kernel accepts");
-    std::thread::sleep(Duration::from_millis(300));
-    limit(open + 50);
-    expect("accept_pauses_total", 1);
 }
 
 /// A server whose standard error can be read while it runs.
@@ -391,7 +376,7 @@ impl Spoken {
     }
 
     fn address(&self, key: &str) -> &str {
-        let value = |word: &'_ str| word.split_once('=').filter(|(name, _)| *name == key).is_some();
+        let value = |word: &'_ str| word.split_once('=').is_some_and(|(name, _)| name == key);
         let word = self.ready.split_whitespace().find(|word| value(word)).expect("an address");
         &word[key.len() + 1..]
     }
@@ -413,6 +398,28 @@ impl Spoken {
         assert!(self.child.wait().expect("it ends").success());
         self.lines()
     }
+}
+
+/// With as many descriptors as it has, nobody else gets one, until it may have more.
+#[test]
+fn want_of_descriptors_is_a_pause() {
+    let server = Spoken::start(&["--metrics", "127.0.0.1:0"]);
+    let pid = server.child.id().to_string();
+    let limit = |soft: usize| {
+        let set = Command::new("prlimit")
+            .args([format!("--pid={pid}"), format!("--nofile={soft}:")])
+            .status();
+        assert!(set.is_ok_and(|status| status.success()), "prlimit works");
+    };
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").count();
+    limit(open);
+    let mut waiting = TcpStream::connect(server.address("http")).expect("the kernel accepts");
+    server.wait_for("no connection can be accepted");
+    limit(open + 50);
+    assert_eq!(health(&mut waiting), "HTTP/1.1 200 OK");
+    server.wait_for("accepting connections again");
+    let page = get(server.address("metrics"), "/metrics");
+    assert!(page.text().contains("accept_pauses_total 1\n"), "{}", page.text());
 }
 
 impl Drop for Spoken {

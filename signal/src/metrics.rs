@@ -34,7 +34,7 @@ const REFUSALS: [(Refusal, &str); 6] = [
 pub struct Metrics {
     /// TCP connections that were let in.
     pub http: Counter,
-    /// Those of them that became WebSockets.
+    /// Those of them that became a WebSocket.
     pub websockets: Counter,
     /// Connections closed unheard: the hall was full.
     pub no_room: Counter,

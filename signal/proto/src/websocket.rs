@@ -515,7 +515,7 @@ mod tests {
         assert!(decoder.held() < 100, "what is under way keeps no more than it needs");
         decoder.lend(Vec::with_capacity(1000));
         let text = decoder.read(&mut &bytes[8..]).unwrap();
-        assert!(text == Some(super::Message::Text("hello".into())) && decoder.held() == 0);
+        assert!(text == Some(Message::Text("hello".into())) && decoder.held() == 0);
     }
 
     #[test]

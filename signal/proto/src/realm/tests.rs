@@ -55,10 +55,10 @@ impl World {
     }
 
     fn say(&mut self, conn: Conn, text: &str) {
-        if self.realm.handle_frame(self.now, conn) {
-            if let Some(Relay { to, message }) = self.realm.handle_message(self.now, conn, text) {
-                self.seen.push((self.now, Output::Send(to, message.to_text())));
-            }
+        if self.realm.handle_frame(self.now, conn)
+            && let Some(Relay { to, message }) = self.realm.handle_message(self.now, conn, text)
+        {
+            self.seen.push((self.now, Output::Send(to, message.to_text())));
         }
         self.drain();
     }
