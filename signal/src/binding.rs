@@ -7,7 +7,7 @@
 //! wildcard alone does not promise that on a machine with several addresses, so each address
 //! has a socket of its own beside it.
 
-use crate::clock::Clock;
+use crate::routes::Place;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use signal_proto::network::Site;
 use signal_proto::stun::Request;
@@ -38,7 +38,8 @@ const ADDRESSES: usize = 32;
 pub type Shared = Rc<RefCell<Sources>>;
 
 /// Answers until the process ends.
-pub async fn serve(socket: Async<UdpSocket>, clock: Clock, sources: Shared) {
+pub async fn serve(socket: Async<UdpSocket>, place: Rc<Place>, sources: Shared) {
+    let (clock, metrics) = (place.meeting.clock(), place.meeting.metrics());
     // What is longer is no request of any client.
     let mut datagram = [0; 576];
     loop {
@@ -51,11 +52,16 @@ pub async fn serve(socket: Async<UdpSocket>, clock: Clock, sources: Shared) {
                 continue;
             }
         };
-        let request = datagram.get(..length).and_then(Request::parse);
-        if let Some(request) = request.filter(|_| sources.borrow_mut().take(clock.now_ms(), source))
-        {
+        let Some(request) = datagram.get(..length).and_then(Request::parse) else {
+            metrics.stun_malformed.up();
+            continue;
+        };
+        if sources.borrow_mut().take(clock.now_ms(), source) {
+            metrics.stun_answers.up();
             // An answer that does not fit the socket's buffer is lost, as any datagram may be.
             let _ = socket.get_ref().send_to(&request.answer(source), source);
+        } else {
+            metrics.stun_too_fast.up();
         }
     }
 }

@@ -38,6 +38,7 @@ Usage: nightjar-signal [OPTIONS]
   --stun ADDR                answer STUN on this UDP address
   --turn-url URL             offer this TURN server, with passwords for a few hours ...
   --turn-secret FILE         ... made from the secret in this file (coturn: static-auth-secret)
+  --metrics ADDR             answer GET /metrics (Prometheus) there, and nothing else
   --max-clients N            most clients at once [5000]
   --max-per-address N        most clients of one IPv4 address or IPv6 /64 [64]
   --message-rate N           messages a second of one client; four times as many at once [50]
@@ -47,9 +48,6 @@ Usage: nightjar-signal [OPTIONS]
                              their PeerJS version
   --version, --help
 ";
-
-/// Options of the contract that a later version will know.
-const LATER: [&str; 1] = ["metrics"];
 
 /// The CA that is asked where none is named.
 const DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -115,6 +113,20 @@ pub struct Turn {
     pub secret: PathBuf,
 }
 
+impl Turn {
+    /// The secret in the file.
+    pub fn read_secret(&self) -> Result<Vec<u8>, Error> {
+        let wrong = |what: String| Error::new(format!("{}: {what}", self.secret.display()));
+        let text =
+            std::fs::read_to_string(&self.secret).map_err(|error| wrong(error.to_string()))?;
+        let secret = text.trim();
+        if secret.is_empty() {
+            return Err(wrong("no secret in it".into()));
+        }
+        Ok(secret.as_bytes().to_vec())
+    }
+}
+
 /// How to serve.
 #[derive(Debug)]
 pub struct Config {
@@ -138,6 +150,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Address where http is sent to https.
     pub redirect: Option<SocketAddr>,
+    /// Address for the operator's figures.
+    pub metrics: Option<SocketAddr>,
     /// Limits of the realm.
     pub realm: realm::Config,
 }
@@ -155,6 +169,7 @@ impl Default for Config {
             turn: None,
             tls: None,
             redirect: None,
+            metrics: None,
             realm: realm::Config::default(),
         }
     }
@@ -213,6 +228,7 @@ impl Config {
             "strict-expire" => self.realm.strict_expire = true,
             "listen" => self.listen = parse(name, &text()?, "ADDRESS:PORT")?,
             "stun" => self.stun = Some(parse(name, &text()?, "ADDRESS:PORT")?),
+            "metrics" => self.metrics = Some(parse(name, &text()?, "ADDRESS:PORT")?),
             "path" => self.path = parse_path(&text()?)?,
             "key" => self.key = parse_key(text()?)?,
             "room-secret" => self.room_secret = Some(parse_hex(&text()?)?),
@@ -231,9 +247,6 @@ impl Config {
             "message-rate" => self.realm.message_rate = count(name, &text()?)?,
             "alive-timeout-ms" => self.realm.alive_ms = count(name, &text()?)?,
             "expire-timeout-ms" => self.realm.expire_ms = count(name, &text()?)?,
-            later if LATER.contains(&later) => {
-                return Err(Error::new(format!("--{later} is not yet supported in this version")));
-            }
             unknown => return Err(Error::new(format!("unknown option --{unknown}"))),
         }
         Ok(())
@@ -368,8 +381,8 @@ mod tests {
             "--listen [::]:0 --key k-1 --path signal --home --room-secret 00fF --trusted-proxy \
              10.0.0.0/8 --trusted-proxy=::1 --max-clients 7 --max-per-address 3 --message-rate 9 \
              --alive-timeout-ms 100 --expire-timeout-ms 200 --strict-expire --stun 127.0.0.1:0 \
-             --turn-url turn:t.example:3478?transport=udp --turn-secret f --tls-cert c --tls-key k \
-             --redirect [::]:80",
+             --metrics [::1]:9 --turn-url turn:t.example:3478?transport=udp --turn-secret f \
+             --tls-cert c --tls-key k --redirect [::]:80",
         );
         assert_eq!((config.listen.to_string(), config.key), ("[::]:0".into(), "k-1".into()));
         assert_eq!((config.path, config.home), ("/signal/".into(), true));
@@ -384,6 +397,7 @@ mod tests {
         };
         assert_eq!(config.realm, limits);
         assert!(config.stun.is_some() && config.turn.is_some() && config.redirect.is_some());
+        assert_eq!(config.metrics.map(|at| at.port()), Some(9));
         let files = TlsFiles { cert: "c".into(), key: "k".into() };
         assert_eq!(config.tls, Some(Tls::Files(files)));
         let mut domain = Domain {
@@ -460,7 +474,7 @@ mod tests {
                 "--domain \"*.example\": expected one name such as meet.example.org (others than \
                  ASCII as xn--...)",
             ),
-            ("--metrics 1.2.3.4:5", "--metrics is not yet supported in this version"),
+            ("--metrics 9100", "--metrics \"9100\": expected ADDRESS:PORT"),
         ];
         for (line, text) in table {
             assert_eq!(read(line).map(|_| ()).unwrap_err().to_string(), text, "{line}");

@@ -67,6 +67,9 @@ pub async fn serve(
             Ok(head) => head,
             Err(error) => return refuse(place, stream, error.status()).await,
         };
+        if place.stopping.get() {
+            return refuse(place, stream, 503).await;
+        }
         if place.is_socket(&head) && head.method == Method::Get {
             // Nothing may follow an upgrade before its answer (RFC 6455 s4.1).
             let Some(key) = upgrade_key(&head).filter(|_| buffer.is_empty()) else {
@@ -90,6 +93,9 @@ pub async fn serve(
         let body = read_body(&mut stream, &mut buffer, head.body_bytes);
         let body = within(BODY_WITHIN, body).await?;
         let response = place.answer(&head, &body, place.origin(&head, peer));
+        if matches!(response.status, 401 | 403) {
+            place.meeting.metrics().denied.up();
+        }
         let response = for_https(place, response);
         let keep_alive = head.keep_alive && number + 1 < REQUESTS_MAX;
         let with_body = head.method != Method::Head;
@@ -163,6 +169,7 @@ async fn fill(stream: &mut Stream, buffer: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
+/// Sends all of `bytes`.
 pub(crate) async fn write(stream: &mut Stream, bytes: &[u8]) -> Option<()> {
     stream.write_all(bytes).await.ok()?;
     stream.flush().await.ok()
@@ -179,6 +186,9 @@ fn for_https(place: &Place, response: Response) -> Response {
 
 /// Says why not, and closes.
 async fn refuse(place: &Place, mut stream: Stream, status: u16) -> Option<Upgraded> {
+    if status < 500 {
+        place.meeting.metrics().bad_requests.up();
+    }
     let mut response = for_https(place, Response::refusal(status).for_any_origin());
     if status == 426 {
         response = response.with("Upgrade", "websocket").with("Sec-WebSocket-Version", "13");

@@ -44,7 +44,7 @@ impl Default for Hall {
 }
 
 impl Hall {
-    /// A hall with bounds of its own.
+    /// A hall for `most` visitors, `most_of_one` of them from one address.
     pub fn new(most: usize, most_of_one: usize) -> Self {
         Self {
             most,
@@ -75,6 +75,16 @@ impl Hall {
             *self.sites.borrow_mut().entry(site).or_default() += 1;
         }
         Some(Visitor { hall: Rc::clone(self), site })
+    }
+
+    /// How many visitors there are.
+    pub const fn visitors(&self) -> usize {
+        self.visitors.get()
+    }
+
+    /// How many clients' sockets there are.
+    pub const fn sockets(&self) -> usize {
+        self.sockets.get()
     }
 
     /// A client's socket, until it is dropped.

@@ -3,10 +3,11 @@
 //!
 //! ```text
 //! 5  main, server                      wiring, exit codes
-//! 4  door, redirect, socket, binding   one connection, one client, one datagram
+//! 4  door, redirect, socket, binding,  one connection, one client, one datagram,
+//!    scrape                            one look at the figures
 //! 3  routes, meeting                   request -> answer; the realm and its outboxes
 //! 2  files, response, head, outbox, stream, lock, tls, acme, home, hall
-//! 1  config, error, clock, journal
+//! 1  config, error, clock, journal, metrics
 //! 0  signal-proto
 //! ```
 
@@ -24,10 +25,12 @@ pub mod home;
 pub mod journal;
 pub mod lock;
 pub mod meeting;
+pub mod metrics;
 pub mod outbox;
 pub mod redirect;
 pub mod response;
 pub mod routes;
+pub mod scrape;
 pub mod server;
 pub mod socket;
 pub mod stream;

@@ -2,6 +2,7 @@
 //! before any call here returns.
 
 use crate::clock::{self, Clock};
+use crate::metrics::Metrics;
 use crate::outbox::{Ledger, Outbox};
 use signal_proto::realm::{Conn, Knock, Output, Realm, Refusal};
 use smol::channel::{Receiver, Sender, bounded};
@@ -17,6 +18,7 @@ pub struct Meeting {
     clock: Clock,
     realm: RefCell<Realm>,
     ledger: Rc<Ledger>,
+    metrics: Metrics,
     outboxes: RefCell<HashMap<Conn, Rc<Outbox>>>,
     /// When the timekeeper wakes.
     armed_ms: Cell<u64>,
@@ -31,6 +33,7 @@ impl Meeting {
             clock,
             realm: RefCell::new(realm),
             ledger: Rc::default(),
+            metrics: Metrics::default(),
             outboxes: RefCell::default(),
             armed_ms: Cell::new(u64::MAX),
             hurry: bounded(1),
@@ -40,6 +43,16 @@ impl Meeting {
     /// The clock that times are told by.
     pub const fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// What is counted.
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What waits for clients to read it.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// Lets a client in.
@@ -53,6 +66,7 @@ impl Meeting {
 
     /// An outbox for somebody who is not let in.
     pub fn refuse(&self, refusal: Refusal) -> Rc<Outbox> {
+        self.metrics.refuse(refusal);
         let outbox = self.ledger.outbox();
         outbox.text(&refusal.to_text());
         outbox.close(1008);
@@ -64,6 +78,17 @@ impl Meeting {
         let result = act(&mut self.realm.borrow_mut(), self.clock.now_ms());
         self.dispatch();
         result
+    }
+
+    /// A client says something: to a peer that is here it goes on at once.
+    pub fn hear(&self, conn: Conn, text: &str) {
+        let relay = self.realm.borrow_mut().handle_message(self.clock.now_ms(), conn, text);
+        if let Some(relay) = relay
+            && let Some(outbox) = self.outboxes.borrow().get(&relay.to)
+        {
+            outbox.relay(&relay.message);
+        }
+        self.dispatch();
     }
 
     /// A client's connection has ended, from whichever side.

@@ -3,6 +3,7 @@
 //! Bounds: [`BYTES_MAX`] for a client; one that lets more pile up does not read, and is cut.
 //! [`ALL_BYTES_MAX`] for all clients together; beyond it the one who is furthest behind is cut.
 
+use signal_proto::message::Message;
 use signal_proto::websocket::{self, Opcode};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -19,6 +20,7 @@ pub const ALL_BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub struct Ledger {
     held: Cell<usize>,
+    cut: Cell<u64>,
     outboxes: RefCell<BTreeMap<u64, Weak<Outbox>>>,
     next: Cell<u64>,
 }
@@ -68,6 +70,11 @@ impl Ledger {
         self.held.get()
     }
 
+    /// How many clients were cut, so far, for what they did not read.
+    pub const fn cut(&self) -> u64 {
+        self.cut.get()
+    }
+
     /// Cuts who is furthest behind, until the rest is within bounds.
     fn settle(&self) {
         while self.held.get() > ALL_BYTES_MAX {
@@ -87,37 +94,50 @@ impl Drop for Outbox {
 }
 
 impl Outbox {
+    /// Adds a message that is relayed, written once and here: it costs no memory but its frame's.
+    pub fn relay(&self, message: &Message<'_>) {
+        self.add(Opcode::Text, message.length(), |bytes| {
+            message.pieces(|piece| bytes.extend(piece.as_bytes()));
+        });
+    }
+
     /// Adds a text message.
     pub fn text(&self, text: &str) {
-        self.add(|out| websocket::encode(Opcode::Text, text.as_bytes(), None, out));
+        self.add_whole(Opcode::Text, text.as_bytes());
     }
 
     /// Adds a ping.
     pub fn ping(&self) {
-        self.add(|out| websocket::encode(Opcode::Ping, &[], None, out));
+        self.add_whole(Opcode::Ping, &[]);
     }
 
     /// Adds the answer to a ping.
     pub fn pong(&self, payload: &[u8]) {
-        self.add(|out| websocket::encode(Opcode::Pong, payload, None, out));
+        self.add_whole(Opcode::Pong, payload);
     }
 
     /// Adds a close frame; nothing is added after it.
     pub fn close(&self, code: u16) {
-        self.add(|out| websocket::encode_close(code, "", None, out));
+        self.add_whole(Opcode::Close, &code.to_be_bytes());
         let mut inner = self.inner.borrow_mut();
         if inner.state == State::Open {
             inner.state = State::Closing;
         }
     }
 
-    /// Ends the connection at once; what waits is lost.
+    /// Ends the connection at once, for the client does not read; what waits is lost.
     pub fn cut(&self) {
+        self.note_cut();
         let mut inner = self.inner.borrow_mut();
         inner.state = State::Cut;
         inner.bytes = VecDeque::new();
         self.count(&mut inner);
         inner.wake();
+    }
+
+    /// Counts a client that does not read.
+    pub fn note_cut(&self) {
+        self.ledger.cut.set(self.ledger.cut.get() + 1);
     }
 
     /// Lets `send` take bytes off the front; `None` where nothing waits.
@@ -154,18 +174,24 @@ impl Outbox {
         }
     }
 
-    fn add(&self, write: impl FnOnce(&mut Vec<u8>)) {
+    fn add_whole(&self, opcode: Opcode, payload: &[u8]) {
+        self.add(opcode, payload.len(), |bytes| bytes.extend(payload));
+    }
+
+    /// Adds a frame whose payload of `length` bytes `write` appends.
+    fn add(&self, opcode: Opcode, length: usize, write: impl FnOnce(&mut VecDeque<u8>)) {
         let mut inner = self.inner.borrow_mut();
         if inner.state != State::Open {
             return;
         }
-        let mut frame = Vec::new();
-        write(&mut frame);
-        if inner.bytes.len() + frame.len() > BYTES_MAX {
+        let head = websocket::head(opcode, length, None);
+        if inner.bytes.len() + head.len() + length > BYTES_MAX {
             drop(inner);
             return self.cut();
         }
-        inner.bytes.extend(frame);
+        inner.bytes.reserve(head.len() + length);
+        inner.bytes.extend(&head);
+        write(&mut inner.bytes);
         self.count(&mut inner);
         inner.wake();
         drop(inner);
@@ -223,7 +249,22 @@ mod tests {
         outbox.send(|bytes| (bytes.len().min(100), ()));
         outbox.text(&"x".repeat(60_000));
         assert!(outbox.check().is_err());
-        assert_eq!((take(&outbox), ledger.held()), (vec![], 0));
+        assert_eq!((take(&outbox), ledger.held(), ledger.cut()), (vec![], 0, 1));
+    }
+
+    #[test]
+    fn a_relayed_message_is_its_text_in_a_frame() {
+        let ledger = Rc::new(Ledger::default());
+        for length in [0, 100, 126, 60_000, 66_000] {
+            let payload = format!("\"{}\"", "x".repeat(length));
+            let text = format!("{{\"type\":\"OFFER\",\"payload\":{payload}}}");
+            let message = Message::parse(&text).unwrap();
+            let (one, other) = (ledger.outbox(), ledger.outbox());
+            one.relay(&message);
+            other.text(&text);
+            assert_eq!(take(&one), take(&other));
+        }
+        assert_eq!(ledger.held(), 0);
     }
 
     #[test]

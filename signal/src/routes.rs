@@ -52,7 +52,9 @@ pub struct Place {
     /// Where STUN is answered.
     pub stun_port: Option<u16>,
     /// What TURN passwords are made from.
-    pub turn_secret: Option<Vec<u8>>,
+    pub turn_secret: RefCell<Option<Vec<u8>>>,
+    /// The end has begun: nothing is answered any more.
+    pub stopping: Cell<bool>,
     /// The operator has heard of a proxy that is not trusted.
     pub warned: Cell<bool>,
 }
@@ -113,6 +115,20 @@ struct Device<'a> {
 }
 
 impl Place {
+    /// Reads again what may change while we serve, and says so; what cannot be read stays as it
+    /// is.
+    pub fn reload(&self) {
+        self.lock.reload();
+        let Some(turn) = &self.config.turn else { return };
+        match turn.read_secret() {
+            Ok(secret) => {
+                self.turn_secret.replace(Some(secret));
+                say!("TURN secret: read again");
+            }
+            Err(error) => say!("TURN secret: the old one stays: {error}"),
+        }
+    }
+
     /// Whether `peer` is a proxy that is believed.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.config.trusted.iter().any(|prefix| prefix.contains(peer))
@@ -237,8 +253,8 @@ impl Place {
         let stun = self.stun_port.filter(|_| !head.host.is_empty());
         let stun = stun.map(|port| format!("stun:{}:{port}", head.host));
         let now = self.meeting.clock().unix_seconds();
-        let turn = self.config.turn.as_ref().zip(self.turn_secret.as_ref());
-        let turn = turn.map(|(turn, secret)| {
+        let secret = self.turn_secret.borrow();
+        let turn = self.config.turn.as_ref().zip(secret.as_ref()).map(|(turn, secret)| {
             let (username, password) = turn_login(secret, now + TURN_SECONDS, site);
             (turn.url.as_str(), username, password)
         });
@@ -307,11 +323,9 @@ impl Place {
     fn relay(&self, conn: Conn, body: &[u8]) -> Result<Response, Response> {
         let text = std::str::from_utf8(body).ok().filter(|text| json::check(text).is_ok());
         let text = text.ok_or_else(|| Response::refusal(400))?;
-        self.meeting.with_realm(|realm, now_ms| {
-            if realm.handle_frame(now_ms, conn) {
-                realm.handle_message(now_ms, conn, text);
-            }
-        });
+        if self.meeting.with_realm(|realm, now_ms| realm.handle_frame(now_ms, conn)) {
+            self.meeting.hear(conn, text);
+        }
         Ok(Response::text(200, "OK"))
     }
 }

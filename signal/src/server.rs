@@ -1,7 +1,7 @@
 //! Starts everything on one thread, and ends it.
 
 use crate::clock::{self, Clock};
-use crate::config::{Config, Tls};
+use crate::config::{Config, Tls, Turn};
 use crate::error::Error;
 use crate::files::Files;
 use crate::hall::{Hall, Visitor};
@@ -9,7 +9,7 @@ use crate::lock::Lock;
 use crate::meeting::Meeting;
 use crate::routes::Place;
 use crate::stream::Stream;
-use crate::{binding, door, home, redirect, say, socket};
+use crate::{binding, door, home, redirect, say, scrape, socket};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_proto::network::Site;
@@ -51,14 +51,18 @@ pub fn run(config: Config) -> Result<(), Error> {
         config.stun.map(|at| bind(at, "--stun", SocketType::DGRAM)).transpose()?;
     let redirect: Option<Async<TcpListener>> =
         config.redirect.map(|at| bind(at, "--redirect", SocketType::STREAM)).transpose()?;
+    let metrics: Option<Async<TcpListener>> =
+        config.metrics.map(|at| bind(at, "--metrics", SocketType::STREAM)).transpose()?;
     let lock = Lock::new(&config, clock)?;
     let goodbye = signals(&[SIGTERM, SIGINT])?;
-    let reminder = signals(&[SIGHUP])?;
+    let reload = signals(&[SIGHUP])?;
     let http = address(listener.get_ref().local_addr())?;
     let redirect_at = redirect.as_ref().map(|it| address(it.get_ref().local_addr())).transpose()?;
     let stun_at = stun.as_ref().map(|socket| address(socket.get_ref().local_addr())).transpose()?;
     let beside = stun.as_ref().map(|socket| binding::beside(socket.get_ref())).transpose();
     let beside = beside.map_err(|error| Error::new(format!("--stun: {error}")))?;
+    let metrics_at =
+        metrics.as_ref().map(|socket| address(socket.get_ref().local_addr())).transpose()?;
 
     let secrets = match &config.room_secret {
         Some(secret) => Secrets::fixed(secret),
@@ -69,12 +73,13 @@ pub fn run(config: Config) -> Result<(), Error> {
         meeting: Meeting::new(clock, Realm::new(config.realm, secrets)),
         grouping: home::grouping(config.home).into(),
         stun_port: stun_at.map(|address| address.port()),
-        turn_secret: read_turn_secret(&config)?,
+        turn_secret: config.turn.as_ref().map(Turn::read_secret).transpose()?.into(),
+        stopping: Cell::new(false),
         warned: Cell::new(false),
         lock,
         config,
     });
-    announce(http, stun_at, redirect_at);
+    announce(http, &[("stun", stun_at), ("redirect", redirect_at), ("metrics", metrics_at)]);
 
     let executor = Rc::new(LocalExecutor::new());
     let hall = Rc::new(Hall::default());
@@ -91,20 +96,26 @@ pub fn run(config: Config) -> Result<(), Error> {
         let welcome = point_away(&executor, &place, port);
         executor.spawn(accept(listener, Rc::clone(&place), hall, welcome))
     });
-    executor.spawn(remember(reminder, Rc::clone(&place))).detach();
+    executor.spawn(keep_reloading(Rc::clone(&place), reload)).detach();
     let keeper = Rc::clone(&place);
     executor.spawn(async move { keeper.lock.keep().await }).detach();
     let timekeeper = Rc::clone(&place);
     executor.spawn(async move { timekeeper.meeting.keep_time().await }).detach();
     let sources = binding::Shared::default();
     for socket in stun.into_iter().chain(beside.into_iter().flatten()) {
-        executor.spawn(binding::serve(socket, clock, Rc::clone(&sources))).detach();
+        let answering = binding::serve(socket, Rc::clone(&place), Rc::clone(&sources));
+        executor.spawn(answering).detach();
+    }
+    if let Some(listener) = metrics {
+        let (place, hall) = (Rc::clone(&place), Rc::clone(&hall));
+        executor.spawn(scrape::serve(Rc::clone(&executor), listener, place, hall)).detach();
     }
     if place.config.home {
         executor.spawn(look_around(Rc::clone(&place))).detach();
     }
     smol::block_on(executor.run(async {
         goodbye.readable().await.ok();
+        place.stopping.set(true);
         accepting.cancel().await;
         drop(redirecting);
         say!("stopping");
@@ -134,9 +145,12 @@ async fn accept(
                 }
                 let is_proxy = place.trusts(peer.ip());
                 let site = (!is_proxy).then(|| Site::of(peer.ip()));
+                let metrics = place.meeting.metrics();
                 if let Some(visitor) = hall.enter(site) {
                     let _ = stream.get_ref().set_nodelay(true);
                     welcome(visitor, stream, peer.ip());
+                } else {
+                    metrics.no_room.up();
                 }
             }
             Err(error) => {
@@ -144,6 +158,7 @@ async fn accept(
                     if !is_pausing {
                         say!("no connection can be accepted: {error}");
                         is_pausing = true;
+                        place.meeting.metrics().accept_pauses.up();
                     }
                     Timer::after(ACCEPT_PAUSE).await;
                 }
@@ -197,14 +212,26 @@ async fn visit(
 ) {
     // The long-lived part of this task stays small.
     let visit = Box::pin(async {
-        let stream = door::within(door::HEAD_WITHIN, place.lock.open(stream)).await?;
+        let Some(stream) = door::within(door::HEAD_WITHIN, place.lock.open(stream)).await else {
+            place.meeting.metrics().handshake_failures.up();
+            return None;
+        };
         door::serve(&place, stream, peer, &visitor).await
     });
     let upgraded = visit.await;
     drop(visitor);
     if let Some((stream, conn, outbox)) = upgraded {
         let _seat = hall.seat();
+        place.meeting.metrics().websockets.up();
         socket::run(stream, &place.meeting, conn, outbox).await;
+    }
+}
+
+/// Reads again what may change, each time that SIGHUP asks for it.
+async fn keep_reloading(place: Rc<Place>, mut asked: Async<UnixStream>) {
+    let mut words = [0; 16];
+    while asked.read(&mut words).await.is_ok_and(|length| length > 0) {
+        place.reload();
     }
 }
 
@@ -248,17 +275,6 @@ fn address(result: std::io::Result<SocketAddr>) -> Result<SocketAddr, Error> {
     result.map_err(|error| Error::new(error.to_string()))
 }
 
-fn read_turn_secret(config: &Config) -> Result<Option<Vec<u8>>, Error> {
-    let Some(turn) = &config.turn else { return Ok(None) };
-    let wrong = |what: String| Error::new(format!("{}: {what}", turn.secret.display()));
-    let text = std::fs::read_to_string(&turn.secret).map_err(|error| wrong(error.to_string()))?;
-    let secret = text.trim();
-    if secret.is_empty() {
-        return Err(wrong("no secret in it".into()));
-    }
-    Ok(Some(secret.as_bytes().to_vec()))
-}
-
 /// Becomes readable when the process gets one of these signals.
 fn signals(wanted: &[i32]) -> Result<Async<UnixStream>, Error> {
     let wrong = |error: std::io::Error| Error::new(format!("signals: {error}"));
@@ -270,27 +286,12 @@ fn signals(wanted: &[i32]) -> Result<Async<UnixStream>, Error> {
     Async::new(reader).map_err(wrong)
 }
 
-/// Reloads at each SIGHUP.
-async fn remember(mut reminder: Async<UnixStream>, place: Rc<Place>) {
-    let mut bytes = [0; 64];
-    while reminder.read(&mut bytes).await.is_ok_and(|length| length > 0) {
-        reload(&place);
-    }
-}
-
-/// What SIGHUP does: files that options name are read again.
-fn reload(place: &Place) {
-    place.lock.reload();
-}
-
 /// One line on standard output; whoever closed it does not wait for it.
-fn announce(http: SocketAddr, stun: Option<SocketAddr>, redirect: Option<SocketAddr>) {
-    let word = |name: &str, at: Option<SocketAddr>| {
-        at.map(|address| format!(" {name}={address}")).unwrap_or_default()
-    };
-    let (stun, redirect) = (word("stun", stun), word("redirect", redirect));
+fn announce(http: SocketAddr, others: &[(&str, Option<SocketAddr>)]) {
+    let named = others.iter().filter_map(|(name, at)| Some(format!(" {name}={}", (*at)?)));
+    let others: String = named.collect();
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "ready http={http}{stun}{redirect}");
+    let _ = writeln!(out, "ready http={http}{others}");
     let _ = out.flush();
 }
 

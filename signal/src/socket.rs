@@ -10,7 +10,7 @@ use signal_proto::realm::Conn;
 use signal_proto::websocket::{Decoder, Message, Role};
 use smol::Timer;
 use smol::io::{AsyncRead, AsyncWrite};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -36,6 +36,8 @@ const STALLED: Duration = Duration::from_secs(30);
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+    /// What messages are put together in, one after the other.
+    static DESK: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Serves a client that has been let in (or, without a conn, refused) until its end.
@@ -174,6 +176,7 @@ impl Socket {
                 Poll::Pending => {
                     let timer = self.stalled.get_or_insert_with(|| Timer::after(self.patience));
                     if Pin::new(timer).poll(cx).is_ready() {
+                        outbox.note_cut();
                         return Err(std::io::ErrorKind::TimedOut.into());
                     }
                     return Ok((state, false));
@@ -199,7 +202,9 @@ impl Socket {
                 }
                 if !self.is_deaf {
                     let bytes = scratch.get(..length).unwrap_or_default();
+                    self.decoder.lend(DESK.take());
                     self.act(bytes, meeting, conn, outbox);
+                    DESK.set(self.decoder.give_back());
                 }
                 Poll::Ready(true)
             }
@@ -219,6 +224,7 @@ impl Socket {
                 Err(error) => {
                     // Nothing after this can be understood, not even a close.
                     self.is_deaf = true;
+                    meeting.metrics().bad_frames.up();
                     outbox.close(error.code());
                     return conn.into_iter().for_each(|conn| meeting.end(conn));
                 }
@@ -234,12 +240,16 @@ impl Socket {
             }
             match message {
                 Message::Ping(payload) => outbox.pong(&payload),
-                Message::Text(text) => say(meeting, conn, &text),
+                Message::Text(text) => {
+                    meeting.hear(conn, &text);
+                    self.decoder.lend(text.into_bytes());
+                }
                 // The servers before us read JSON from binary frames too.
                 Message::Binary(bytes) => {
                     if let Ok(text) = std::str::from_utf8(&bytes) {
-                        say(meeting, conn, text);
+                        meeting.hear(conn, text);
                     }
+                    self.decoder.lend(bytes);
                 }
                 Message::Pong(_) | Message::Close(_) => {}
             }
@@ -250,10 +260,6 @@ impl Socket {
 /// Takes note of frames; false where they are too many and the client is closed.
 fn count(meeting: &Meeting, conn: Conn, frames: u32) -> bool {
     meeting.with_realm(|realm, now_ms| (0..frames).all(|_| realm.handle_frame(now_ms, conn)))
-}
-
-fn say(meeting: &Meeting, conn: Conn, text: &str) {
-    meeting.with_realm(|realm, now_ms| realm.handle_message(now_ms, conn, text));
 }
 
 #[cfg(test)]

@@ -106,30 +106,37 @@ impl<'a> Message<'a> {
         Ok(message)
     }
 
-    /// Writes the message to the end of `out`; absent members are left out.
-    pub fn emit(&self, out: &mut String) {
-        out.push_str("{\"type\":\"");
-        out.push_str(self.kind.word());
-        out.push('"');
-        for (name, id) in [("src", &self.src), ("dst", &self.dst)] {
+    /// Hands out the message's text piece by piece; absent members are left out.
+    pub fn pieces(&self, mut put: impl FnMut(&str)) {
+        put("{\"type\":\"");
+        put(self.kind.word());
+        put("\"");
+        for (name, id) in [(",\"src\":\"", &self.src), (",\"dst\":\"", &self.dst)] {
             if let Some(id) = id {
                 // An id has no letter that JSON escapes.
-                for part in [",\"", name, "\":\"", id.as_str(), "\""] {
-                    out.push_str(part);
-                }
+                put(name);
+                put(id.as_str());
+                put("\"");
             }
         }
         if let Some(payload) = self.payload {
-            out.push_str(",\"payload\":");
-            out.push_str(payload);
+            put(",\"payload\":");
+            put(payload);
         }
-        out.push('}');
+        put("}");
+    }
+
+    /// The bytes of the message's text.
+    pub fn length(&self) -> usize {
+        let mut length = 0;
+        self.pieces(|piece| length += piece.len());
+        length
     }
 
     /// The message as text.
     pub fn to_text(&self) -> String {
-        let mut out = String::with_capacity(160 + self.payload.map_or(0, str::len));
-        self.emit(&mut out);
+        let mut out = String::with_capacity(self.length());
+        self.pieces(|piece| out.push_str(piece));
         out
     }
 }
@@ -156,6 +163,7 @@ mod tests {
         let expected =
             format!("{{\"type\":\"OFFER\",\"src\":\"a\",\"dst\":\"b\",\"payload\":{payload}}}");
         assert_eq!(message.to_text(), expected);
+        assert_eq!(message.length(), expected.len());
     }
 
     #[test]

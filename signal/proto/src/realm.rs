@@ -10,7 +10,8 @@
 //! ```
 //! One mutation (`connect`, `handle_*`), then [`Realm::poll_output`] until it gives nothing;
 //! [`Realm::timeout_ms`] says when [`Realm::handle_timeout`] is due. Times are milliseconds of
-//! any clock that only goes forward.
+//! any clock that only goes forward. A message for a peer that is here is handed back at once,
+//! still borrowed from what came in: to relay costs the realm no memory.
 
 use crate::absent::{Absent, Kept};
 use crate::message::{Kind, Message};
@@ -127,6 +128,49 @@ pub enum Output {
     Close(Conn, u16),
 }
 
+/// A message to be sent to a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relay<'a> {
+    /// Whose connection it is for.
+    pub to: Conn,
+    /// The message, its payload as it came.
+    pub message: Message<'a>,
+}
+
+/// What has happened so often since the realm began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages on their way to a peer, at once or when it came.
+    pub relayed: u64,
+    /// Messages that waited for an absent peer.
+    pub kept: u64,
+    /// Messages for an absent peer that found no room.
+    pub crowded_out: u64,
+    /// Absent peers given up, whose messages are dropped.
+    pub expired: u64,
+    /// Newcomers whose id somebody else holds.
+    pub taken: u64,
+    /// Clients closed for sending too much.
+    pub too_fast: u64,
+    /// Clients closed for their silence.
+    pub silent: u64,
+    /// Clients closed in favour of a new connection to their id.
+    pub replaced: u64,
+}
+
+impl Counts {
+    const NONE: Self = Self {
+        relayed: 0,
+        kept: 0,
+        crowded_out: 0,
+        expired: 0,
+        taken: 0,
+        too_fast: 0,
+        silent: 0,
+        replaced: 0,
+    };
+}
+
 /// Why a request about rooms is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
@@ -206,6 +250,7 @@ pub struct Realm {
     rooms: Rooms,
     timers: BTreeSet<(u64, Timer)>,
     outputs: VecDeque<Output>,
+    counts: Counts,
     next: u64,
 }
 
@@ -222,6 +267,7 @@ impl Realm {
             rooms: Rooms::new(),
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),
+            counts: Counts::NONE,
             next: 0,
         }
     }
@@ -236,6 +282,7 @@ impl Realm {
         let challenger = same(seat.and_then(|seat| seat.challenger));
         let replaced = holder.or(challenger);
         if seat.is_some_and(|seat| seat.challenger.is_some()) && replaced.is_none() {
+            self.counts.taken += 1;
             return Err(Refusal::Taken);
         }
         let freed = replaced.and_then(|conn| self.clients.get(&conn)).map(|client| client.site);
@@ -285,6 +332,7 @@ impl Realm {
         let Some(client) = self.clients.get_mut(&conn) else { return false };
         client.heard_ms = now_ms;
         if !client.bucket.take(now_ms, self.config.message_rate) {
+            self.counts.too_fast += 1;
             self.close(conn, 1008);
             return false;
         }
@@ -295,24 +343,37 @@ impl Realm {
         true
     }
 
-    /// Handles a text message of `conn`, which [`Self::handle_frame`] has passed. What is no
-    /// message, or none for us, is ignored.
-    pub fn handle_message(&mut self, now_ms: u64, conn: Conn, text: &str) {
-        let Some(client) = self.clients.get(&conn) else { return };
-        let is_registered = self.holder(&client.id) == Some(conn);
-        let Ok(mut message) = Message::parse(text) else { return };
-        if !is_registered || !message.kind.is_relayed() {
-            return;
+    /// Handles a text message of `conn`, which [`Self::handle_frame`] has passed: what is to be
+    /// sent on, if its peer is here. What is no message, or none for us, is ignored.
+    #[must_use = "a message for a peer that is here is nowhere else"]
+    pub fn handle_message<'a>(
+        &mut self,
+        now_ms: u64,
+        conn: Conn,
+        text: &'a str,
+    ) -> Option<Relay<'a>> {
+        let client = self.clients.get(&conn)?;
+        let mut message = Message::parse(text).ok()?;
+        if self.holder(&client.id) != Some(conn) || !message.kind.is_relayed() {
+            return None;
         }
-        let src = client.id.clone();
-        match message.dst.clone() {
-            Some(dst) => {
-                message.src = Some(src.clone());
-                self.relay(now_ms, &src, &dst, &message);
+        let Some(dst) = &message.dst else {
+            if message.kind == Kind::Leave {
+                self.close(conn, 1000);
             }
-            None if message.kind == Kind::Leave => self.close(conn, 1000),
+            return None;
+        };
+        let holder = self.holder(dst);
+        message.src = Some(client.id.clone());
+        match holder {
+            Some(to) => {
+                self.counts.relayed += 1;
+                return Some(Relay { to, message });
+            }
+            None if message.kind != Kind::Leave => self.keep(now_ms, &message),
             None => {}
         }
+        None
     }
 
     /// The connection has ended.
@@ -332,6 +393,7 @@ impl Realm {
                 Timer::Contest(conn) => self.end_contest(conn),
                 Timer::Absent(dst) => {
                     for src in self.absent.expire(now_ms, &dst) {
+                        self.counts.expired += 1;
                         self.tell_expired(&src, &dst);
                     }
                     if let Some(due) = self.absent.due_ms(&dst) {
@@ -362,6 +424,21 @@ impl Realm {
     /// The secrets behind the room ids.
     pub const fn secrets(&mut self) -> &mut Secrets {
         &mut self.secrets
+    }
+
+    /// What has happened so often.
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// How many rooms have members.
+    pub fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// How many bytes wait for absent peers, bookkeeping included.
+    pub const fn absent_bytes(&self) -> usize {
+        self.absent.bytes()
     }
 
     /// How many connections there are.
@@ -470,6 +547,7 @@ impl Realm {
         if let Some(client) = self.clients.get_mut(&old) {
             kept.extend(client.rooms.extract_if(.., |joined| *joined == network));
         }
+        self.counts.replaced += 1;
         self.outputs.push_back(Output::Close(old, REPLACED));
         self.drop_client(old);
         kept
@@ -482,24 +560,27 @@ impl Realm {
             self.timers.remove(&(due, Timer::Absent(id.clone())));
         }
         for text in self.absent.take(&id) {
+            self.counts.relayed += 1;
             self.outputs.push_back(Output::Send(conn, text));
         }
         self.seats.insert(id, Seat { holder: conn, challenger: None, until_ms: 0 });
     }
 
-    fn relay(&mut self, now_ms: u64, src: &PeerId, dst: &PeerId, message: &Message<'_>) {
-        let text = message.to_text();
-        if let Some(holder) = self.holder(dst) {
-            self.outputs.push_back(Output::Send(holder, text));
-        } else if message.kind != Kind::Leave {
-            let due = now_ms + self.config.expire_ms;
-            match self.absent.keep(src, dst, text, due) {
-                Kept::First => {
-                    self.timers.insert((due, Timer::Absent(dst.clone())));
-                }
-                Kept::Refused => self.tell_expired(src, dst),
-                Kept::Behind | Kept::RefusedAgain => {}
+    /// Keeps a message for a peer that is not here yet.
+    fn keep(&mut self, now_ms: u64, message: &Message<'_>) {
+        let (Some(src), Some(dst)) = (&message.src, &message.dst) else { return };
+        let due = now_ms + self.config.expire_ms;
+        let kept = self.absent.keep(src, dst, message.to_text(), due);
+        match kept {
+            Kept::First | Kept::Behind => self.counts.kept += 1,
+            Kept::Refused | Kept::RefusedAgain => self.counts.crowded_out += 1,
+        }
+        match kept {
+            Kept::First => {
+                self.timers.insert((due, Timer::Absent(dst.clone())));
             }
+            Kept::Refused => self.tell_expired(src, dst),
+            Kept::Behind | Kept::RefusedAgain => {}
         }
     }
 
@@ -521,6 +602,7 @@ impl Realm {
             client.timer_ms = due;
             self.timers.insert((due, Timer::Alive(conn)));
         } else {
+            self.counts.silent += 1;
             self.close(conn, 1001);
         }
     }
@@ -530,11 +612,13 @@ impl Realm {
         let Some(client) = self.clients.get(&challenger) else { return };
         let seat = self.seats.get(&client.id).copied();
         if let Some(seat) = seat.filter(|seat| seat.challenger == Some(challenger)) {
+            self.counts.replaced += 1;
             self.close(seat.holder, REPLACED);
         }
     }
 
     fn refuse(&mut self, challenger: Conn) {
+        self.counts.taken += 1;
         self.outputs.push_back(Output::Send(challenger, Refusal::Taken.to_text()));
         self.outputs.push_back(Output::Close(challenger, 1008));
         self.drop_client(challenger);

@@ -209,6 +209,30 @@ impl Decoder {
         result
     }
 
+    /// Lends memory to the next message, so that it costs none of its own; a decoder with a
+    /// message under way keeps to what it has.
+    pub fn lend(&mut self, mut memory: Vec<u8>) {
+        if self.begun.is_none() && !matches!(self.state, State::Ended(_)) {
+            memory.clear();
+            self.message = memory;
+        }
+    }
+
+    /// Gives lent memory back; a message under way keeps what it needs of it.
+    pub fn give_back(&mut self) -> Vec<u8> {
+        let needed = if self.begun.is_some() { self.message.len() } else { 0 };
+        if needed > self.message.capacity() / 2 {
+            return Vec::new();
+        }
+        let own = self.message.get(..needed).unwrap_or_default().to_vec();
+        core::mem::replace(&mut self.message, own)
+    }
+
+    /// The memory that the decoder owns, in bytes.
+    pub const fn held(&self) -> usize {
+        self.message.capacity()
+    }
+
     /// Whether a message or frame has begun that is not whole yet.
     pub fn is_partial(&self) -> bool {
         match &self.state {
@@ -392,29 +416,40 @@ pub const fn is_sendable(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-/// Writes one whole, unfragmented frame to the end of `out`; a client gives a `mask` of fresh
-/// entropy, a server none.
+/// The head of one whole, unfragmented frame whose payload of `length` bytes follows; a client
+/// gives a `mask` of fresh entropy, a server none.
+///
+/// # Panics
+/// When a control frame's payload is over [`CONTROL_MAX`].
+pub fn head(opcode: Opcode, length: usize, mask: Option<[u8; 4]>) -> Short<u8, 14> {
+    assert!(!opcode.is_control() || length <= CONTROL_MAX, "a control frame is short");
+    let masked = if mask.is_some() { 0x80 } else { 0 };
+    let mut head = Short::new();
+    head.extend([0x80 | opcode as u8]);
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(short @ 0..=125), _) => head.extend([masked + short]),
+        (_, Ok(length)) => {
+            head.extend([masked + 126]);
+            head.extend(length.to_be_bytes());
+        }
+        _ => {
+            head.extend([masked + 127]);
+            head.extend((length as u64).to_be_bytes());
+        }
+    }
+    head.extend(mask.into_iter().flatten());
+    head
+}
+
+/// Writes one frame, its [`head`] and its payload, to the end of `out`.
 ///
 /// # Panics
 /// When a control frame's payload is over [`CONTROL_MAX`].
 pub fn encode(opcode: Opcode, payload: &[u8], mask: Option<[u8; 4]>, out: &mut Vec<u8>) {
-    assert!(!opcode.is_control() || payload.len() <= CONTROL_MAX, "a control frame is short");
-    out.reserve(payload.len() + 14);
-    out.push(0x80 | opcode as u8);
-    let masked = if mask.is_some() { 0x80 } else { 0 };
-    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
-        (Ok(short @ 0..=125), _) => out.push(masked + short),
-        (_, Ok(length)) => {
-            out.push(masked + 126);
-            out.extend_from_slice(&length.to_be_bytes());
-        }
-        _ => {
-            out.push(masked + 127);
-            out.extend_from_slice(&(payload.len() as u64).to_be_bytes());
-        }
-    }
+    let head = head(opcode, payload.len(), mask);
+    out.reserve(head.len() + payload.len());
+    out.extend_from_slice(&head);
     let Some(mask) = mask else { return out.extend_from_slice(payload) };
-    out.extend_from_slice(&mask);
     out.extend(payload.iter().zip(mask.into_iter().cycle()).map(|(byte, key)| byte ^ key));
 }
 
@@ -476,6 +511,24 @@ mod tests {
 
     fn text(text: &str) -> Message {
         Message::Text(text.into())
+    }
+
+    #[test]
+    fn lent_memory_is_used_and_given_back() {
+        let bytes = frame(0x81, b"hello");
+        let mut decoder = Decoder::new(Role::Server);
+        let memory = Vec::with_capacity(1000);
+        let lent = memory.as_ptr();
+        decoder.lend(memory);
+        let Ok(Some(Message::Text(text))) = decoder.read(&mut &bytes[..]) else { panic!("a text") };
+        assert!(text == "hello" && text.as_ptr() == lent);
+        decoder.lend(text.into_bytes());
+        assert_eq!(decoder.read(&mut &bytes[..8]), Ok(None));
+        assert_eq!(decoder.give_back().capacity(), 1000);
+        assert!(decoder.held() < 100, "what is under way keeps no more than it needs");
+        decoder.lend(Vec::with_capacity(1000));
+        let text = decoder.read(&mut &bytes[8..]).unwrap();
+        assert!(text == Some(Message::Text("hello".into())) && decoder.held() == 0);
     }
 
     #[test]

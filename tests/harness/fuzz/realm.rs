@@ -6,7 +6,7 @@ use signal_proto::json;
 use signal_proto::message::{Kind, Message};
 use signal_proto::network::{Network, Site};
 use signal_proto::peer_id::{PeerId, Token};
-use signal_proto::realm::{Config, Conn, Knock, Output, Realm, Refusal};
+use signal_proto::realm::{Config, Conn, Knock, Output, Realm, Refusal, Relay};
 use signal_proto::room::{About, MEMBERS_MAX, Secrets};
 use signal_proto::{absent, websocket};
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,7 +46,7 @@ pub fn realm(bytes: &[u8]) {
         let Some((&[who, what], text)) = message.split_first_chunk::<2>() else { continue };
         world.now += u64::from(what) * 20;
         world.realm.handle_timeout(world.now);
-        world.drain(None);
+        world.drain();
         world.step(usize::from(who) % SOCKETS, what, text);
         world.check();
     }
@@ -62,22 +62,31 @@ impl World {
             if let Some(conn) = self.sockets[socket] {
                 assert!(self.live.insert(conn, id).is_none(), "no connection is used twice");
             }
-            return self.drain(None);
+            return self.drain();
         };
         match what % 8 {
             0 => {
                 self.live.remove(&conn);
                 self.gone = Some(conn);
                 self.realm.handle_close(conn);
-                self.drain(None);
+                self.drain();
             }
             5..=7 => self.visit_room(conn, what, text),
             _ => {
                 let text = std::str::from_utf8(text).unwrap_or_default();
-                if self.realm.handle_frame(self.now, conn) {
-                    self.realm.handle_message(self.now, conn, text);
+                if self.realm.handle_frame(self.now, conn)
+                    && let Some(Relay { to, message }) =
+                        self.realm.handle_message(self.now, conn, text)
+                {
+                    assert!(self.live.contains_key(&to), "nothing is relayed after the end");
+                    assert!(self.open.contains(&conn), "only who is in is relayed");
+                    assert_eq!(message.src.as_ref(), self.live.get(&conn));
+                    let text = message.to_text();
+                    assert!(text.len() <= websocket::MESSAGE_MAX + websocket::RELAY_MAX);
+                    json::check(&text).expect("what is relayed is JSON");
+                    assert!(Message::parse(&text).is_ok_and(|it| it.kind.is_relayed()));
                 }
-                self.drain(Some(conn));
+                self.drain();
                 self.haunt(text);
             }
         }
@@ -87,13 +96,13 @@ impl World {
     fn haunt(&mut self, text: &str) {
         let Some(ghost) = self.gone else { return };
         assert!(!self.realm.handle_frame(self.now, ghost), "its frames count for nothing");
-        self.realm.handle_message(self.now, ghost, text);
+        assert_eq!(self.realm.handle_message(self.now, ghost, text), None, "nor do its words");
         self.realm.handle_close(ghost);
         assert_eq!(self.realm.poll_output(), None, "and cause nothing");
     }
 
     /// Does what the realm wants done, as one does for sockets.
-    fn drain(&mut self, speaker: Option<Conn>) {
+    fn drain(&mut self) {
         let mut welcomed = BTreeMap::new();
         for _ in 0..DRAIN {
             match self.realm.poll_output() {
@@ -118,12 +127,7 @@ impl World {
                             *bytes += text.len();
                             assert!(*count <= absent::MESSAGES_MAX && *bytes <= absent::BYTES_MAX);
                         }
-                        (kind, _) if kind.is_relayed() => {
-                            let speaker = speaker.expect("nothing is relayed unsaid");
-                            assert!(self.open.contains(&speaker), "only who is in is relayed");
-                            assert_eq!(message.src.as_ref(), self.live.get(&speaker));
-                        }
-                        _ => {}
+                        (kind, _) => assert!(!kind.is_relayed(), "what waited follows OPEN"),
                     }
                 }
             }
@@ -164,7 +168,7 @@ impl World {
     fn end(mut self) {
         while let Some((conn, _)) = self.live.pop_first() {
             self.realm.handle_close(conn);
-            self.drain(None);
+            self.drain();
         }
         assert!(self.realm.is_empty());
         for _ in 0..DRAIN {

@@ -57,8 +57,10 @@ impl World {
     }
 
     fn say(&mut self, conn: Conn, text: &str) {
-        if self.realm.handle_frame(self.now, conn) {
-            self.realm.handle_message(self.now, conn, text);
+        if self.realm.handle_frame(self.now, conn)
+            && let Some(Relay { to, message }) = self.realm.handle_message(self.now, conn, text)
+        {
+            self.seen.push((self.now, Output::Send(to, message.to_text())));
         }
         self.drain();
     }
