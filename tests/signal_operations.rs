@@ -400,7 +400,8 @@ impl Spoken {
     }
 }
 
-/// With as many descriptors as it has, nobody else gets one, until it may have more.
+/// With as many descriptors as it has (and a gap that closed ones left), hardly anybody else gets
+/// one, until it may have more.
 #[test]
 fn want_of_descriptors_is_a_pause() {
     let server = Spoken::start(&["--metrics", "127.0.0.1:0"]);
@@ -417,6 +418,7 @@ fn want_of_descriptors_is_a_pause() {
     server.wait_for("no connection can be accepted");
     limit(open + 50);
     assert_eq!(health(&mut waiting), "HTTP/1.1 200 OK");
+    assert_eq!(get(server.address("http"), "/healthz").status, 200);
     server.wait_for("accepting connections again");
     let page = get(server.address("metrics"), "/metrics");
     assert!(page.text().contains("accept_pauses_total 1\n"), "{}", page.text());
