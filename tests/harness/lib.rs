@@ -7,8 +7,11 @@
 
 pub mod data;
 pub mod dequantized;
+pub mod figures;
+pub mod flood;
 pub mod fuzz;
 pub mod program;
+pub mod socket;
 pub mod turn;
 pub mod vectors;
 pub mod web;
