@@ -6,7 +6,7 @@
 //! 4  door, socket, binding     one connection, one client, one datagram
 //! 3  routes, meeting           request -> answer; the realm and its outboxes
 //! 2  files, response, head, outbox, stream, tls, home, hall
-//! 1  config, error, clock, journal
+//! 1  config, error, clock, journal, memory
 //! 0  signal-proto
 //! ```
 
@@ -21,6 +21,7 @@ pub mod head;
 pub mod home;
 pub mod journal;
 pub mod meeting;
+pub mod memory;
 pub mod outbox;
 pub mod response;
 pub mod routes;

@@ -8,7 +8,7 @@ use crate::hall::{Hall, Visitor};
 use crate::meeting::Meeting;
 use crate::routes::Place;
 use crate::stream::Stream;
-use crate::{binding, door, home, say, socket};
+use crate::{binding, door, home, memory, say, socket};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use signal_proto::network::Site;
 use signal_proto::realm::Realm;
@@ -28,6 +28,10 @@ const BACKLOG: i32 = 4096;
 
 /// How long no connection is accepted after the system had none to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long it must have gone well, in ms, before the log says so: at the very limit, accepting
+/// fails and succeeds in turns.
+const CALM_MS: u64 = 2000;
 
 /// How long clients may take to hear that the server ends.
 const FAREWELL: Duration = Duration::from_millis(2500);
@@ -52,7 +56,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         None => Secrets::random(clock.now_ms(), clock::entropy()),
     };
     let place = Rc::new(Place {
-        files: Files::load(),
+        files: Files::default(),
         meeting: Meeting::new(clock, Realm::new(config.realm, secrets)),
         grouping: home::grouping(config.home).into(),
         stun_port: stun_at.map(|address| address.port()),
@@ -73,6 +77,7 @@ pub fn run(config: Config) -> Result<(), Error> {
     ));
     let timekeeper = Rc::clone(&place);
     executor.spawn(async move { timekeeper.meeting.keep_time().await }).detach();
+    executor.spawn(memory::keep_small()).detach();
     if let Some(socket) = stun {
         executor.spawn(binding::serve(socket, clock)).detach();
     }
@@ -140,13 +145,15 @@ async fn accept(
     hall: Rc<Hall>,
     lock: Lock,
 ) {
-    let mut is_pausing = false;
+    // When the system last had nothing to give, until that is long enough ago to be over.
+    let mut failed_ms: Option<u64> = None;
+    let clock = *place.meeting.clock();
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                if is_pausing {
+                if failed_ms.is_some_and(|at| clock.now_ms() >= at + CALM_MS) {
                     say!("accepting connections again");
-                    is_pausing = false;
+                    failed_ms = None;
                 }
                 let is_proxy = place.trusts(peer.ip());
                 let site = (!is_proxy).then(|| Site::of(peer.ip()));
@@ -158,10 +165,10 @@ async fn accept(
             }
             Err(error) => {
                 if is_our_fault(&error) {
-                    if !is_pausing {
+                    if failed_ms.is_none() {
                         say!("no connection can be accepted: {error}");
-                        is_pausing = true;
                     }
+                    failed_ms = Some(clock.now_ms());
                     Timer::after(ACCEPT_PAUSE).await;
                 }
             }
@@ -175,25 +182,26 @@ fn is_our_fault(error: &std::io::Error) -> bool {
     !matches!(error.kind(), Kind::ConnectionAborted | Kind::ConnectionReset | Kind::Interrupted)
 }
 
-async fn visit(
+/// A connection's whole life; only what a client needs for long lies in the task itself.
+fn visit(
     place: Rc<Place>,
     hall: Rc<Hall>,
     visitor: Visitor,
     lock: Lock,
     stream: Async<TcpStream>,
     peer: IpAddr,
-) {
+) -> impl Future<Output = ()> {
     let _ = stream.get_ref().set_nodelay(true);
-    // The long-lived part of this task stays small.
-    let visit = Box::pin(async {
+    let door = Rc::clone(&place);
+    let visit = Box::pin(async move {
         let stream = lock.open(stream).await?;
-        door::serve(&place, stream, peer, &visitor).await
+        door::serve(&door, stream, peer, &visitor).await
     });
-    let upgraded = visit.await;
-    drop(visitor);
-    if let Some((stream, conn, outbox)) = upgraded {
-        let _seat = hall.seat();
-        socket::run(stream, &place.meeting, conn, outbox).await;
+    async move {
+        if let Some((stream, conn, outbox)) = visit.await {
+            let _seat = hall.seat();
+            socket::run(stream, &place.meeting, conn, outbox).await;
+        }
     }
 }
 

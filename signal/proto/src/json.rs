@@ -138,6 +138,16 @@ impl Open {
     }
 }
 
+/// How many bytes at the front of a string are neither its end nor special, sixteen at a time.
+fn plain(bytes: &[u8]) -> usize {
+    let is_special = |byte: &u8| (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
+    let (chunks, _) = bytes.as_chunks::<16>();
+    let is_plain = |chunk: &&[u8; 16]| !chunk.iter().fold(false, |any, it| any | is_special(it));
+    let whole = 16 * chunks.iter().take_while(is_plain).count();
+    let rest = bytes.get(whole..).unwrap_or_default();
+    whole + rest.iter().position(is_special).unwrap_or(rest.len())
+}
+
 impl<'a> Scanner<'a> {
     const fn new(text: &'a str) -> Self {
         Self { text, at: 0 }
@@ -248,6 +258,7 @@ impl<'a> Scanner<'a> {
     fn string(&mut self) -> Result<(), Error> {
         self.need(b'"')?;
         loop {
+            self.at += plain(self.text.as_bytes().get(self.at..).unwrap_or_default());
             let byte = self.peek().ok_or(Error::Syntax)?;
             self.at += 1;
             match byte {
