@@ -3,6 +3,7 @@
 use crate::socket::{Socket, frame, offer, source};
 use std::io::Write;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 /// Bytes of a MiB.
@@ -15,30 +16,26 @@ const OFFERS: usize = 150;
 const LARGE: usize = 65_000;
 
 /// Most clients that flood at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 8;
 
 /// Sends `bytes` of large offers, each to an id of its own that nobody has.
 pub fn offers(at: SocketAddr, bytes: usize) {
-    let count = bytes.div_ceil(LARGE);
-    let clients: Vec<usize> = (0..count).step_by(OFFERS).collect();
-    for some in clients.chunks(AT_ONCE) {
-        std::thread::scope(|scope| {
-            for first in some {
-                let numbers = *first..count.min(first + OFFERS);
-                scope.spawn(move || pour(at, *first, numbers.map(|it| (it, LARGE))));
-            }
-        });
-    }
+    send(at, bytes.div_ceil(LARGE), LARGE);
 }
 
 /// Sends a small offer to each of `count` ids that nobody has.
 pub fn ids(at: SocketAddr, count: usize) {
+    send(at, count, 1);
+}
+
+/// Sends `count` offers with descriptions of `bytes`, by many clients.
+fn send(at: SocketAddr, count: usize, bytes: usize) {
     let clients: Vec<usize> = (0..count).step_by(OFFERS).collect();
     for some in clients.chunks(AT_ONCE) {
         std::thread::scope(|scope| {
             for first in some {
                 let numbers = *first..count.min(first + OFFERS);
-                scope.spawn(move || pour(at, *first, numbers.map(|it| (it, 1))));
+                scope.spawn(move || pour(at, numbers, bytes));
             }
         });
     }
@@ -60,17 +57,21 @@ pub fn message(at: SocketAddr, bytes: usize) {
 }
 
 /// One client's offers; it goes without a word once they are taken, or when it is closed.
-fn pour(at: SocketAddr, client: usize, offers: impl Iterator<Item = (usize, usize)>) {
-    let from = source(30 + client / OFFERS % 200);
-    let Ok(mut socket) = Socket::enter(from, at, &format!("flood-{client}")) else { return };
-    for (number, bytes) in offers {
-        let text = offer(&format!("absent-{number:012}"), bytes);
-        if socket.stream().write_all(&frame(&text)).is_err() {
+fn pour(at: SocketAddr, numbers: Range<usize>, bytes: usize) {
+    let (from, id) =
+        (source(30 + numbers.start / OFFERS % 200), format!("flood-{}", numbers.start));
+    let Ok(mut socket) = Socket::enter(from, at, &id) else { return };
+    // The same frame again and again but for the digits: whoever measures needs the CPU too.
+    let mut frame = frame(&offer("absent-000000000000", bytes));
+    let digits = frame.windows(12).position(|it| it == b"000000000000").expect("they are there");
+    for number in numbers {
+        frame[digits..digits + 12].copy_from_slice(format!("{number:012}").as_bytes());
+        if socket.stream().write_all(&frame).is_err() {
             return;
         }
     }
     // What is under way is read before the end: a reset would take it along.
     let _ = socket.stream().shutdown(std::net::Shutdown::Write);
-    let _ = socket.stream().set_read_timeout(Some(Duration::from_secs(10)));
+    let _ = socket.stream().set_read_timeout(Some(Duration::from_secs(1)));
     while socket.hear().is_ok() {}
 }

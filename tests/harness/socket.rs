@@ -10,8 +10,8 @@ use std::time::Duration;
 /// How long a server may keep a client waiting.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What hides the payload from proxies that are not there.
-const MASK: [u8; 4] = [0x5a, 0xa5, 0x3c, 0xc3];
+/// A mask that hides nothing, so that frames can be changed where they lie.
+const MASK: [u8; 4] = [0; 4];
 
 /// The `number`th of the addresses that crowds come from; no two are the same.
 pub fn source(number: usize) -> Ipv4Addr {

@@ -140,7 +140,7 @@ impl Open {
 
 /// How many bytes at the front of a string are neither its end nor special, sixteen at a time.
 fn plain(bytes: &[u8]) -> usize {
-    let is_special = |byte: &u8| (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
+    let is_special = |byte: &u8| matches!(byte, 0..=0x1f | b'"' | b'\\');
     let (chunks, _) = bytes.as_chunks::<16>();
     let is_plain = |chunk: &&[u8; 16]| !chunk.iter().fold(false, |any, it| any | is_special(it));
     let whole = 16 * chunks.iter().take_while(is_plain).count();
