@@ -78,7 +78,7 @@ fn run(scale: Scale, record: bool) -> Result<(), String> {
 fn start(kinds: &[server::Kind], scale: Scale, report: &mut Report) -> Result<(), String> {
     Report::title("Start");
     let (mut times, mut sizes) = (vec![Vec::new(); kinds.len()], vec![Vec::new(); kinds.len()]);
-    for _ in 0..scale.rounds * 2 + 1 {
+    for _ in 0..=scale.rounds * 2 {
         for (at, kind) in kinds.iter().enumerate() {
             let (server, ms) = Server::start(kind)?;
             times[at].push(ms);

@@ -91,11 +91,9 @@ impl Pairs {
     fn round(&mut self, limit: Duration) -> std::io::Result<Round> {
         let began = Instant::now();
         let mut round = Round::default();
-        let mut sent = vec![began; PAIRS];
-        let mut waiting = vec![true; PAIRS];
-        for number in 0..PAIRS {
-            sent[number] = self.send(number)?;
-        }
+        let mut sent: Vec<Instant> =
+            (0..PAIRS).map(|number| self.send(number)).collect::<Result<_, _>>()?;
+        let mut waiting = [true; PAIRS];
         while waiting.contains(&true) {
             for number in self.ready()? {
                 self.receivers[number].fill()?;
