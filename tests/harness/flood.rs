@@ -48,6 +48,8 @@ pub fn message(at: SocketAddr, bytes: usize) {
     head.extend_from_slice(&(bytes as u64).to_be_bytes());
     head.extend_from_slice(&[0; 4]);
     let piece = vec![b' '; MIB];
+    // Some servers do not close for long, nor read.
+    let _ = socket.stream().set_write_timeout(Some(Duration::from_secs(2)));
     let _ = socket.stream().write_all(&head);
     for _ in 0..bytes / MIB {
         if socket.stream().write_all(&piece).is_err() {
