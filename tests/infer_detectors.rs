@@ -6,6 +6,7 @@ use edge_infer::{Isa, Target};
 use harness::vectors::{Case, cases};
 use std::path::Path;
 use std::sync::Arc;
+use tract_tflite::tflite::{self, SubGraph};
 
 /// A detection as TFLite tells it, its box cut to the picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,5 +82,31 @@ fn every_family_finds_what_tflite_finds() {
                 && found.iter().zip(&expect).all(|(a, b)| near(a, b, tolerance));
             assert!(same, "{} on {}: {found:#?} is not {expect:#?}", case.name, model.network());
         }
+    }
+}
+
+/// The file with the first of its outputs alone in its list.
+fn with_one_output(model: &[u8]) -> Vec<u8> {
+    let graph = tflite::root_as_model(model).expect("a TFLite file").subgraphs().expect("one");
+    let graph = graph.get(0)._tab;
+    let field = graph.loc() + usize::from(graph.vtable().get(SubGraph::VT_OUTPUTS));
+    let word = |at: usize| u32::from_le_bytes(*model[at..].first_chunk().expect("four bytes"));
+    let list = field + usize::try_from(word(field)).expect("an offset");
+    assert_eq!(word(list), 4, "boxes, classes, scores, count");
+    let mut short = model.to_vec();
+    short[list..list + 4].copy_from_slice(&1_u32.to_le_bytes());
+    short
+}
+
+/// tract is given a list of heads, for which there must be room.
+#[test]
+fn a_detector_may_list_fewer_outputs_than_it_has_heads() {
+    for case in cases("detectors") {
+        let found = [case.model.clone(), with_one_output(&case.model)].map(|bytes| {
+            let model = Model::from_bytes(Path::new(&case.name), &bytes);
+            let model = Arc::new(model.unwrap_or_else(|error| panic!("{error}")));
+            find(&case, &mut model.detector())
+        });
+        assert!(!found[0].is_empty() && found[0] == found[1], "{}: {found:#?}", case.name);
     }
 }

@@ -1,16 +1,14 @@
 //! Whole models on real pictures, to the byte, with every kernel set.
 
 use edge::model::Network;
-use edge_infer::{Element, Isa, Target, Tensor};
+use edge_infer::{Isa, Target};
 use harness::data;
+use harness::pixels::input;
 use sha1_smol::Sha1;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-
-/// Sides of the golden tensors.
-const SIDE: usize = 300;
 
 /// What TFLite made of a picture, as `tests/infer/models.py` wrote it.
 #[derive(Debug)]
@@ -37,28 +35,6 @@ fn lines() -> Vec<Line> {
         }
     };
     text.lines().map(line).collect()
-}
-
-/// A picture in the file's own type: the nearest pixel for each place, grey by whole numbers,
-/// real numbers from -1 to 1.
-fn input(picture: &[u8], form: Tensor) -> Vec<u8> {
-    let [rows, columns, channels] = form.shape.as_picture().expect("a picture");
-    let mut bytes = Vec::new();
-    for at in 0..rows * columns {
-        let (row, column) = (at / columns * SIDE / rows, at % columns * SIDE / columns);
-        let pixel = &picture[(row * SIDE + column) * 3..][..3];
-        let [r, g, b] = [0, 1, 2].map(|at| u32::from(pixel[at]));
-        let grey = u8::try_from((77 * r + 150 * g + 29 * b) >> 8).expect("a byte");
-        let grey = [grey];
-        for value in if channels == 1 { &grey } else { pixel } {
-            match form.element {
-                Element::U8(_) => bytes.push(*value),
-                Element::I8(_) => bytes.push(value ^ 0x80),
-                _ => bytes.extend(((f32::from(*value) - 127.5) / 127.5).to_le_bytes()),
-            }
-        }
-    }
-    bytes
 }
 
 /// The outputs of one model for one picture.

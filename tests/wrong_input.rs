@@ -3,11 +3,13 @@
 
 use harness::data::{Scratch, repository};
 use harness::program::{Program, binary, outcome};
+use harness::vectors::cases;
 use harness::web;
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+use tract_tflite::tflite::{self, BuiltinOperator, OperatorCode};
 
 /// Runs nightjar-edge with `args`, which it must refuse with one line that holds `naming`.
 fn refused(args: &[&str], naming: &str) {
@@ -34,6 +36,40 @@ fn a_model_that_is_no_model_is_refused_by_name() {
     let half = scratch.path().join("half.tflite");
     fs::write(&half, b"\x1c\0\0\0TFL3\x14\0\x20\0\0\0\0\0").expect("a scratch file");
     refused(&[&base[..], &["--model", text(&half)]].concat(), "half.tflite");
+}
+
+/// A detector of the golden ones whose scores go through `TANH` instead of `LOGISTIC`.
+fn with_tanh(family: &str) -> Vec<u8> {
+    let case = cases("detectors").into_iter().find(|case| case.name.starts_with(family));
+    let bytes = case.expect("a golden detector").model;
+    let mut changed = bytes.clone();
+    let model = tflite::root_as_model(&bytes).expect("a TFLite file");
+    let codes = model.operator_codes().expect("codes");
+    let code = codes.iter().find(|code| code.builtin_code() == BuiltinOperator::LOGISTIC);
+    let code = code.expect("scores are a LOGISTIC's")._tab;
+    for field in [OperatorCode::VT_DEPRECATED_BUILTIN_CODE, OperatorCode::VT_BUILTIN_CODE] {
+        let at = code.loc() + usize::from(code.vtable().get(field));
+        changed[at] = u8::try_from(BuiltinOperator::TANH.0).expect("a small code");
+    }
+    changed
+}
+
+#[test]
+fn an_operator_that_we_lack_is_refused_by_name_where_numbers_are_quantized() {
+    let scratch = Scratch::new("tanh");
+    let file = scratch.path().join("tanh.tflite");
+    let data = scratch.path().join("data");
+    let base = ["--data-dir", text(&data), "--camera", "demo:", "--http", "127.0.0.1:0"];
+    let args = [&base[..], &["--model", text(&file)]].concat();
+    for family in ["uint8", "int8"] {
+        fs::write(&file, with_tanh(family)).expect("a scratch file");
+        refused(&args, "tanh.tflite: operator TANH (tensor 't");
+    }
+    fs::write(&file, with_tanh("float32")).expect("a scratch file");
+    let program = Program::start("nightjar-edge", &args);
+    let status = web::get(program.address("http"), "/api/v1/status");
+    assert!(status.text().contains(r#""model":"tanh""#), "tract runs it: {}", status.text());
+    assert_eq!(program.terminate().code(), Some(0));
 }
 
 #[test]

@@ -227,9 +227,9 @@ fn picture(inputs: &[Tensor]) -> Result<Element, graph::Refusal> {
     }
 }
 
-/// A file's name without its ending.
+/// A file's name without its ending, as one line.
 fn name(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    error::one_line(&path.file_stem().unwrap_or_default().to_string_lossy())
 }
 
 #[cfg(test)]
@@ -245,5 +245,8 @@ mod tests {
         }
         let error = Model::load(Path::new("/nowhere/m.tflite"), None).expect_err("no file");
         assert!(error.to_string().starts_with("/nowhere/m.tflite: cannot be read: "), "{error}");
+        let error =
+            Model::from_bytes(Path::new("a\nb\u{2028}\x1b[2J.tflite"), b"").expect_err("none");
+        assert_eq!(error.to_string(), "a\\nb\\u{2028}\\u{1b}[2J.tflite: is not a TFLite file");
     }
 }

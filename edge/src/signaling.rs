@@ -439,12 +439,13 @@ impl Signaling {
         let (name, wants_ice) = (Arc::clone(&self.name), !reports.ice_known.get());
         let (joined, ice) = (reports.joined.0.clone(), reports.ice.0.clone());
         let task = async move {
-            let name = smol::unblock(move || name()).await;
-            let ok = dialer.join(&id, &token, &name).await.is_ok();
-            let _ = joined.send(ok).await;
+            // Before the room: who finds us there is told from the first on how we are reached.
             if wants_ice && let Ok(urls) = dialer.ice().await {
                 let _ = ice.send(urls).await;
             }
+            let name = smol::unblock(move || name()).await;
+            let ok = dialer.join(&id, &token, &name).await.is_ok();
+            let _ = joined.send(ok).await;
         };
         // Joins follow each other by seconds and end by themselves: no queue of tasks grows.
         smol::LocalExecutor::spawn(executor, task).detach();

@@ -12,7 +12,7 @@ use std::str::FromStr;
 /// What `--help` says.
 pub const HELP: &str = "\
 The meeting place of Nightjar: PeerJS-compatible signaling with rooms, STUN, and the web app.
-It keeps nothing: no account, no file, no address in a log.
+It keeps nothing of anybody: no account, no file, no address in a log.
 
 Usage: nightjar-signal [OPTIONS]
 
@@ -24,8 +24,17 @@ Usage: nightjar-signal [OPTIONS]
                              room
   --room-secret HEX          derive room ids from this instead of a random secret of the day
   --trusted-proxy CIDR       believe X-Forwarded-For from there; may be given several times
-  --tls-cert PEM             answer HTTPS with this certificate chain ...
+  --domain NAME              answer HTTPS with a certificate for this name, obtained from a CA
+                             and renewed: that is consent to the CA's terms. The CA comes to port
+                             443 of NAME (TLS-ALPN-01), which must lead to --listen
+  --state-dir DIR            where the CA's account and the certificate are kept
+  --acme-directory URL       another CA than Let's Encrypt
+                             [https://acme-v02.api.letsencrypt.org/directory]
+  --acme-ca PEM              trust these certificates when asking that CA
+  --tls-cert PEM             answer HTTPS with this certificate chain, read again when it changes
+                             and on SIGHUP ...
   --tls-key PEM              ... and this key
+  --redirect ADDR            send who asks here by http to https
   --stun ADDR                answer STUN on this UDP address
   --turn-url URL             offer this TURN server, with passwords for a few hours ...
   --turn-secret FILE         ... made from the secret in this file (coturn: static-auth-secret)
@@ -40,8 +49,10 @@ Usage: nightjar-signal [OPTIONS]
 ";
 
 /// Options of the contract that a later version will know.
-const LATER: [&str; 6] =
-    ["domain", "state-dir", "acme-directory", "acme-ca", "redirect", "metrics"];
+const LATER: [&str; 1] = ["metrics"];
+
+/// The CA that is asked where none is named.
+const DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -61,6 +72,38 @@ pub struct TlsFiles {
     pub cert: PathBuf,
     /// Its key.
     pub key: PathBuf,
+}
+
+/// A name whose certificate a CA gives, by ACME.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Domain {
+    /// The name, in lower case.
+    pub name: String,
+    /// What is kept lies here.
+    pub state_dir: PathBuf,
+    /// The CA's directory, a URL.
+    pub directory: String,
+    /// Who vouches for the CA's own server; `None`: the well-known authorities.
+    pub ca: Option<PathBuf>,
+}
+
+/// Where the certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tls {
+    /// From files.
+    Files(TlsFiles),
+    /// From a CA.
+    Domain(Domain),
+}
+
+impl Tls {
+    /// The option that asks for it.
+    pub const fn option(&self) -> &'static str {
+        match self {
+            Self::Files(_) => "--tls-cert",
+            Self::Domain(_) => "--domain",
+        }
+    }
 }
 
 /// A TURN server to offer.
@@ -92,7 +135,9 @@ pub struct Config {
     /// A TURN server to offer.
     pub turn: Option<Turn>,
     /// Serve HTTPS.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<Tls>,
+    /// Address where http is sent to https.
+    pub redirect: Option<SocketAddr>,
     /// Limits of the realm.
     pub realm: realm::Config,
 }
@@ -109,6 +154,7 @@ impl Default for Config {
             stun: None,
             turn: None,
             tls: None,
+            redirect: None,
             realm: realm::Config::default(),
         }
     }
@@ -119,6 +165,10 @@ impl Default for Config {
 struct Pairs {
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
+    domain: Option<String>,
+    state_dir: Option<PathBuf>,
+    directory: Option<String>,
+    ca: Option<PathBuf>,
     turn_url: Option<String>,
     turn_secret: Option<PathBuf>,
 }
@@ -171,6 +221,11 @@ impl Config {
             "turn-secret" => pairs.turn_secret = Some(text()?.into()),
             "tls-cert" => pairs.cert = Some(text()?.into()),
             "tls-key" => pairs.key = Some(text()?.into()),
+            "domain" => pairs.domain = Some(parse_domain(&text()?)?),
+            "state-dir" => pairs.state_dir = Some(text()?.into()),
+            "acme-directory" => pairs.directory = Some(text()?),
+            "acme-ca" => pairs.ca = Some(text()?.into()),
+            "redirect" => self.redirect = Some(parse(name, &text()?, "ADDRESS:PORT")?),
             "max-clients" => self.realm.max_clients = count(name, &text()?)?,
             "max-per-address" => self.realm.max_per_address = count(name, &text()?)?,
             "message-rate" => self.realm.message_rate = count(name, &text()?)?,
@@ -185,11 +240,29 @@ impl Config {
     }
 
     fn complete(&mut self, pairs: Pairs) -> Result<(), Error> {
-        self.tls = match (pairs.cert, pairs.key) {
+        let files = match (pairs.cert, pairs.key) {
             (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
             (None, None) => None,
             _ => return Err(Error::new("--tls-cert and --tls-key need each other")),
         };
+        let domain = match (pairs.domain, pairs.state_dir) {
+            (Some(name), Some(state_dir)) => {
+                let directory = pairs.directory.unwrap_or_else(|| DIRECTORY.into());
+                Some(Domain { name, state_dir, directory, ca: pairs.ca })
+            }
+            (None, None) if pairs.directory.is_some() || pairs.ca.is_some() => {
+                return Err(Error::new("--acme-directory and --acme-ca need --domain"));
+            }
+            (None, None) => None,
+            _ => return Err(Error::new("--domain and --state-dir need each other")),
+        };
+        self.tls = match (files, domain) {
+            (Some(_), Some(_)) => return Err(Error::new("--domain or --tls-cert, not both")),
+            (files, domain) => files.map(Tls::Files).or(domain.map(Tls::Domain)),
+        };
+        if self.redirect.is_some() && self.tls.is_none() {
+            return Err(Error::new("--redirect needs --domain or --tls-cert"));
+        }
         self.turn = match (pairs.turn_url, pairs.turn_secret) {
             (Some(url), Some(secret)) => Some(Turn { url, secret }),
             (None, None) => None,
@@ -225,6 +298,25 @@ fn parse_path(text: &str) -> Result<String, Error> {
     }
     let inside = text.trim_matches('/');
     Ok(if inside.is_empty() { "/".into() } else { format!("/{inside}/") })
+}
+
+/// A name of the DNS, in lower case; it becomes part of a file's name.
+fn parse_domain(text: &str) -> Result<String, Error> {
+    let is_label = |label: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(plain)
+            && !(label.starts_with('-') || label.ends_with('-'))
+    };
+    // What ends in a number is an address, or would be taken for one.
+    let is_address =
+        text.rsplit('.').next().is_some_and(|it| it.bytes().all(|b| b.is_ascii_digit()));
+    if text.len() > 253 || is_address || !text.split('.').all(is_label) {
+        return Err(Error::new(format!(
+            "--domain {text:?}: expected one name such as meet.example.org (others than ASCII as xn--...)"
+        )));
+    }
+    Ok(text.to_ascii_lowercase())
 }
 
 fn parse_key(text: String) -> Result<String, Error> {
@@ -276,7 +368,8 @@ mod tests {
             "--listen [::]:0 --key k-1 --path signal --home --room-secret 00fF --trusted-proxy \
              10.0.0.0/8 --trusted-proxy=::1 --max-clients 7 --max-per-address 3 --message-rate 9 \
              --alive-timeout-ms 100 --expire-timeout-ms 200 --strict-expire --stun 127.0.0.1:0 \
-             --turn-url turn:t.example:3478?transport=udp --turn-secret f --tls-cert c --tls-key k",
+             --turn-url turn:t.example:3478?transport=udp --turn-secret f --tls-cert c --tls-key k \
+             --redirect [::]:80",
         );
         assert_eq!((config.listen.to_string(), config.key), ("[::]:0".into(), "k-1".into()));
         assert_eq!((config.path, config.home), ("/signal/".into(), true));
@@ -290,12 +383,52 @@ mod tests {
             message_rate: 9,
         };
         assert_eq!(config.realm, limits);
-        assert!(config.stun.is_some() && config.turn.is_some() && config.tls.is_some());
+        assert!(config.stun.is_some() && config.turn.is_some() && config.redirect.is_some());
+        let files = TlsFiles { cert: "c".into(), key: "k".into() };
+        assert_eq!(config.tls, Some(Tls::Files(files)));
+        let mut domain = Domain {
+            name: "meet.example".into(),
+            state_dir: "d".into(),
+            directory: DIRECTORY.into(),
+            ca: None,
+        };
+        let line = "--domain Meet.Example --state-dir d";
+        assert_eq!(run(line).tls, Some(Tls::Domain(domain.clone())));
+        (domain.directory, domain.ca) = ("https://ca/d".into(), Some("c".into()));
+        let line = format!("{line} --acme-directory https://ca/d --acme-ca c");
+        assert_eq!(run(&line).tls, Some(Tls::Domain(domain)));
         let config = run("");
         assert_eq!((config.listen.port(), config.path.as_str()), (9000, "/"));
         assert_eq!(run("--path /a/b/").path, "/a/b/");
         assert!(matches!(read("--help"), Ok(Command::Help)));
         assert!(matches!(read("--version"), Ok(Command::Version)));
+    }
+
+    #[test]
+    fn domains_are_names_of_the_dns() {
+        for text in
+            ["localhost", "a.b", "A-1.example", "xn--bcher-kva.example", &"a.".repeat(99)[..197]]
+        {
+            assert_eq!(parse_domain(text), Ok(text.to_ascii_lowercase()), "{text}");
+        }
+        let long = ["a".repeat(64), "a.".repeat(130) + "a"];
+        let wrong = [
+            "",
+            ".",
+            "a.",
+            "a..b",
+            "-a",
+            "a-",
+            "../x",
+            "a/b",
+            "a b",
+            "1.2.3.4",
+            "::1",
+            "b\u{fc}cher",
+        ];
+        for text in wrong.into_iter().chain(long.iter().map(String::as_str)) {
+            assert!(parse_domain(text).is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -315,7 +448,18 @@ mod tests {
             ("--turn-secret a", "--turn-url and --turn-secret need each other"),
             ("--turn-url http://x", "--turn-url \"http://x\": expected turn:HOST or turns:HOST"),
             ("--path a?b", "--path \"a?b\": expected letters, digits and /-_.~"),
-            ("--domain x", "--domain is not yet supported in this version"),
+            ("--domain x", "--domain and --state-dir need each other"),
+            ("--acme-ca x", "--acme-directory and --acme-ca need --domain"),
+            ("--redirect 0.0.0.0:80", "--redirect needs --domain or --tls-cert"),
+            (
+                "--domain a.example --state-dir d --tls-cert c --tls-key k",
+                "--domain or --tls-cert, not both",
+            ),
+            (
+                "--domain *.example",
+                "--domain \"*.example\": expected one name such as meet.example.org (others than \
+                 ASCII as xn--...)",
+            ),
             ("--metrics 1.2.3.4:5", "--metrics is not yet supported in this version"),
         ];
         for (line, text) in table {

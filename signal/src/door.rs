@@ -19,22 +19,26 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-/// A whole head, and a TLS handshake before it, arrive within this.
+/// A whole head, and a TLS handshake before it, arrive within this; of a further request,
+/// from its first byte on.
 pub const HEAD_WITHIN: Duration = Duration::from_secs(5);
 
-/// A further request on the same connection begins and is whole within this.
+/// A further request on the same connection begins within this.
 const NEXT_WITHIN: Duration = Duration::from_secs(10);
 
 /// A whole body arrives within this.
 const BODY_WITHIN: Duration = Duration::from_secs(5);
 
 /// An answer is read within this.
-const READ_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long, and for how many bytes, a refused client may finish what it is sending, so that
 /// it sees the answer.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
+
+/// For how long browsers are to come by https alone: half a year.
+const STRICT_SECONDS: &str = "max-age=15552000";
 
 /// Most requests on one connection.
 const REQUESTS_MAX: usize = 1000;
@@ -48,7 +52,7 @@ thread_local! {
 pub type Upgraded = (Stream, Option<Conn>, Rc<Outbox>);
 
 /// `work`'s result, unless it takes too long.
-async fn within<T>(limit: Duration, work: impl Future<Output = Option<T>>) -> Option<T> {
+pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = Option<T>>) -> Option<T> {
     smol::future::or(work, async {
         Timer::after(limit).await;
         None
@@ -65,14 +69,10 @@ pub async fn serve(
 ) -> Option<Upgraded> {
     let mut buffer = Vec::new();
     for number in 0..REQUESTS_MAX {
-        let limit = if number == 0 { HEAD_WITHIN } else { NEXT_WITHIN };
-        let head = async {
-            if number > 0 && buffer.is_empty() {
-                visitor.idle(fill(&mut stream, &mut buffer)).await?;
-            }
-            read_head(&mut stream, &mut buffer).await
-        };
-        let head = match within(limit, head).await? {
+        if number > 0 && buffer.is_empty() {
+            within(NEXT_WITHIN, visitor.idle(fill(&mut stream, &mut buffer))).await?;
+        }
+        let head = match within(HEAD_WITHIN, read_head(&mut stream, &mut buffer)).await? {
             Ok(head) => head,
             Err(error) => return refuse(place, stream, error.status()).await,
         };
@@ -99,6 +99,7 @@ pub async fn serve(
         let body = read_body(&mut stream, &mut buffer, head.body_bytes);
         let body = within(BODY_WITHIN, body).await?;
         let response = place.answer(&head, &body, place.origin(&head, peer));
+        let response = for_https(place, response);
         let keep_alive = head.keep_alive && number + 1 < REQUESTS_MAX;
         let with_body = head.method != Method::Head;
         let now = place.meeting.clock().unix_seconds();
@@ -126,7 +127,7 @@ fn upgrade_key(head: &Head) -> Option<&str> {
     let asks = head.lists("upgrade", "websocket") && head.lists("connection", "upgrade");
     let version = head.header("sec-websocket-version") == Some("13");
     let key = head.header("sec-websocket-key").filter(|key| websocket::is_key(key));
-    key.filter(|_| asks && version && head.body_bytes == 0)
+    key.filter(|_| asks && version && !head.is_old && head.body_bytes == 0)
 }
 
 fn upgrade_refusal(head: &Head) -> u16 {
@@ -135,7 +136,11 @@ fn upgrade_refusal(head: &Head) -> u16 {
     if other || !head.lists("upgrade", "websocket") { 426 } else { 400 }
 }
 
-async fn read_head(stream: &mut Stream, buffer: &mut Vec<u8>) -> Option<Result<Head, head::Error>> {
+/// The next head, or why there is none; `None` at the connection's end.
+pub(crate) async fn read_head(
+    stream: &mut Stream,
+    buffer: &mut Vec<u8>,
+) -> Option<Result<Head, head::Error>> {
     let mut finder = Finder::default();
     loop {
         match finder.find(buffer) {
@@ -177,14 +182,23 @@ async fn read(stream: &mut Stream, mut take: impl FnMut(&[u8])) -> Option<()> {
     .await
 }
 
-async fn write(stream: &mut Stream, bytes: &[u8]) -> Option<()> {
+pub(crate) async fn write(stream: &mut Stream, bytes: &[u8]) -> Option<()> {
     stream.write_all(bytes).await.ok()?;
     stream.flush().await.ok()
 }
 
+/// Tells browsers to come by https alone, where this is how they came (RFC 6797).
+fn for_https(place: &Place, response: Response) -> Response {
+    if place.lock.is_tls() {
+        response.with("Strict-Transport-Security", STRICT_SECONDS)
+    } else {
+        response
+    }
+}
+
 /// Says why not, and closes.
 async fn refuse(place: &Place, mut stream: Stream, status: u16) -> Option<Upgraded> {
-    let mut response = Response::refusal(status).for_any_origin();
+    let mut response = for_https(place, Response::refusal(status).for_any_origin());
     if status == 426 {
         response = response.with("Upgrade", "websocket").with("Sec-WebSocket-Version", "13");
     }
@@ -198,7 +212,7 @@ async fn refuse(place: &Place, mut stream: Stream, status: u16) -> Option<Upgrad
 }
 
 /// Closes our side, and reads what is still under way: a reset would take our answer along.
-async fn linger(mut stream: Stream) {
+pub(crate) async fn linger(mut stream: Stream) {
     let rest = async {
         stream.close().await.ok()?;
         let mut left = LINGER_BYTES;

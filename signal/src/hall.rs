@@ -44,7 +44,8 @@ impl Default for Hall {
 }
 
 impl Hall {
-    fn new(most: usize, most_of_one: usize) -> Self {
+    /// A hall with bounds of its own.
+    pub fn new(most: usize, most_of_one: usize) -> Self {
         Self {
             most,
             most_of_one,

@@ -41,6 +41,8 @@ pub struct Head {
     pub body_bytes: usize,
     /// The connection may carry another request.
     pub keep_alive: bool,
+    /// It is HTTP/1.0, which knows no upgrade.
+    pub is_old: bool,
     headers: Vec<(String, String)>,
 }
 
@@ -116,6 +118,10 @@ impl Head {
             _ => return Err(Error::Method),
         };
         let target = request.path.unwrap_or_default();
+        // No fragment travels, and nothing beyond ASCII (RFC 9112 s3.2, RFC 3986).
+        if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+            return Err(Error::Malformed);
+        }
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         if !(path.starts_with('/') || target == "*" && method == Method::Options) {
             return Err(Error::Malformed);
@@ -132,6 +138,7 @@ impl Head {
             host: String::new(),
             body_bytes: 0,
             keep_alive: request.version == Some(1),
+            is_old: request.version == Some(0),
             headers,
         };
         head.keep_alive &= !head.lists("connection", "close");
@@ -207,10 +214,12 @@ fn host_name(text: &str) -> Option<&str> {
         }
         None => text.split_at(text.find(':').unwrap_or(text.len())),
     };
-    let digits = port.strip_prefix(':').unwrap_or(port);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     let good_name = name.starts_with('[') || !name.is_empty() && name.bytes().all(plain);
-    let good_port = port.is_empty() || port.starts_with(':') && digits.parse::<u16>().is_ok();
+    let number = |digits: &str| {
+        digits.bytes().all(|digit| digit.is_ascii_digit()) && digits.parse::<u16>().is_ok()
+    };
+    let good_port = port.is_empty() || port.strip_prefix(':').is_some_and(number);
     (good_name && good_port && name.len() <= 255).then_some(name)
 }
 
@@ -284,6 +293,8 @@ mod tests {
             ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("GET /\r\nHost: a\r\n\r\n", 400),
+            ("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET /\u{fc} HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", 400),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", 400),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n", 400),
@@ -317,6 +328,8 @@ mod tests {
             ("[a]", None),
             ("a:b", None),
             ("a:", None),
+            ("a:+80", None),
+            ("[::1]80", None),
             ("", None),
             ("a/b", None),
         ] {

@@ -2,14 +2,16 @@
 //! STUN. What is decided, is decided in `signal-proto`.
 //!
 //! ```text
-//! 5  main, server              wiring, exit codes
-//! 4  door, socket, binding     one connection, one client, one datagram
-//! 3  routes, meeting           request -> answer; the realm and its outboxes
-//! 2  files, response, head, outbox, stream, tls, home, hall
+//! 5  main, server                      wiring, exit codes
+//! 4  door, redirect, socket, binding   one connection, one client, one datagram
+//! 3  routes, meeting                   request -> answer; the realm and its outboxes
+//! 2  files, response, head, outbox, stream, lock, tls, acme, home, hall
 //! 1  config, error, clock, journal, memory
 //! 0  signal-proto
 //! ```
 
+#[cfg(feature = "tls")]
+pub mod acme;
 pub mod binding;
 pub mod clock;
 pub mod config;
@@ -20,9 +22,11 @@ pub mod hall;
 pub mod head;
 pub mod home;
 pub mod journal;
+pub mod lock;
 pub mod meeting;
 pub mod memory;
 pub mod outbox;
+pub mod redirect;
 pub mod response;
 pub mod routes;
 pub mod server;

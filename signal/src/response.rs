@@ -113,6 +113,7 @@ const fn reason(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         411 => "Length Required",
         413 => "Content Too Large",
+        421 => "Misdirected Request",
         426 => "Upgrade Required",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
@@ -121,7 +122,7 @@ const fn reason(status: u16) -> &'static str {
 }
 
 /// IMF-fixdate (RFC 9110 s5.6.7); edges without a clock set theirs by it.
-fn http_date(unix_seconds: u64) -> String {
+pub fn http_date(unix_seconds: u64) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] =
         ["Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb"];

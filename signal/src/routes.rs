@@ -13,6 +13,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::files::Files;
 use crate::head::{Head, Method, decode};
+use crate::lock::Lock;
 use crate::meeting::Meeting;
 use crate::response::{Response, preflight};
 use crate::say;
@@ -40,6 +41,8 @@ const ANSWER_MAX: usize = 32 * 1024;
 pub struct Place {
     /// The command line.
     pub config: Config,
+    /// What encrypts connections.
+    pub lock: Lock,
     /// The web app.
     pub files: Files,
     /// Who is connected.
@@ -180,7 +183,7 @@ impl Place {
             (Method::Options, _) => preflight(head),
             (Method::Get | Method::Head, [""]) => self.root(head),
             (Method::Get | Method::Head, ["healthz"]) => Response::text(200, "OK"),
-            (Method::Get | Method::Head, ["ice"]) => self.ice(head).for_any_origin(),
+            (Method::Get | Method::Head, ["ice"]) => self.ice(head, from.site).for_any_origin(),
             (Method::Get, [_, "id"]) => fresh_id().for_any_origin(),
             (Method::Get, [_, "peers"]) => Response::refusal(401).for_any_origin(),
             (method, [key, id, token, rest @ ..]) if !rest.is_empty() => {
@@ -229,16 +232,16 @@ impl Place {
         })
     }
 
-    fn ice(&self, head: &Head) -> Response {
+    /// STUN goes by the name under which we were asked: it is the one that works from there.
+    fn ice(&self, head: &Head, site: Site) -> Response {
         let stun = self.stun_port.filter(|_| !head.host.is_empty());
         let stun = stun.map(|port| format!("stun:{}:{port}", head.host));
-        let turn =
-            self.config.turn.as_ref().zip(self.turn_secret.as_ref()).map(|(turn, secret)| {
-                let until = self.meeting.clock().unix_seconds() + TURN_SECONDS;
-                let username = format!("{until}:nightjar");
-                let password = base64::encode(&hmac::sha1(secret, username.as_bytes()));
-                (turn.url.as_str(), username, password)
-            });
+        let now = self.meeting.clock().unix_seconds();
+        let turn = self.config.turn.as_ref().zip(self.turn_secret.as_ref());
+        let turn = turn.map(|(turn, secret)| {
+            let (username, password) = turn_login(secret, now + TURN_SECONDS, site);
+            (turn.url.as_str(), username, password)
+        });
         let mut servers = Vec::new();
         if let Some(urls) = &stun {
             servers.push(IceServer { urls, username: None, credential: None });
@@ -311,6 +314,17 @@ impl Place {
         });
         Ok(Response::text(200, "OK"))
     }
+}
+
+/// What coturn's `use-auth-secret` takes until then. It counts by what follows the colon, so
+/// its `user-quota` holds for a network; the network itself is not to be read there.
+fn turn_login(secret: &[u8], until: u64, site: Site) -> (String, String) {
+    // No user name begins like this: the mark is nobody's password.
+    let mark = hmac::sha1(secret, &[&b"site"[..], &site.bytes()].concat());
+    let [a, b, c, d, e, f, g, h, ..] = mark;
+    let username = format!("{until}:{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+    let password = base64::encode(&hmac::sha1(secret, username.as_bytes()));
+    (username, password)
 }
 
 fn fresh_id() -> Response {

@@ -1,18 +1,21 @@
 //! Starts everything on one thread, and ends it.
 
 use crate::clock::{self, Clock};
-use crate::config::Config;
+use crate::config::{Config, Tls};
 use crate::error::Error;
 use crate::files::Files;
 use crate::hall::{Hall, Visitor};
+use crate::lock::Lock;
 use crate::meeting::Meeting;
 use crate::routes::Place;
 use crate::stream::Stream;
-use crate::{binding, door, home, memory, say, socket};
+use crate::{binding, door, home, memory, redirect, say, socket};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_proto::network::Site;
 use signal_proto::realm::Realm;
 use signal_proto::room::Secrets;
+use smol::io::AsyncReadExt;
 use smol::{Async, LocalExecutor, Timer};
 use std::cell::Cell;
 use std::io::Write;
@@ -36,6 +39,10 @@ const CALM_MS: u64 = 2000;
 /// How long clients may take to hear that the server ends.
 const FAREWELL: Duration = Duration::from_millis(2500);
 
+/// Most connections at once to `--redirect`, and from one IPv4 address or /64.
+const REDIRECTED_MAX: usize = 512;
+const REDIRECTED_OF_ONE: usize = 64;
+
 /// How often `--home` looks at the machine's interfaces again.
 const LOOK_AROUND: Duration = Duration::from_mins(1);
 
@@ -46,10 +53,16 @@ pub fn run(config: Config) -> Result<(), Error> {
     let listener: Async<TcpListener> = bind(config.listen, "--listen", SocketType::STREAM)?;
     let stun: Option<Async<UdpSocket>> =
         config.stun.map(|at| bind(at, "--stun", SocketType::DGRAM)).transpose()?;
-    let lock = Lock::new(&config)?;
-    let goodbye = goodbye_signal()?;
+    let redirect: Option<Async<TcpListener>> =
+        config.redirect.map(|at| bind(at, "--redirect", SocketType::STREAM)).transpose()?;
+    let lock = Lock::new(&config, clock)?;
+    let goodbye = signals(&[SIGTERM, SIGINT])?;
+    let reminder = signals(&[SIGHUP])?;
     let http = address(listener.get_ref().local_addr())?;
+    let redirect_at = redirect.as_ref().map(|it| address(it.get_ref().local_addr())).transpose()?;
     let stun_at = stun.as_ref().map(|socket| address(socket.get_ref().local_addr())).transpose()?;
+    let beside = stun.as_ref().map(|socket| binding::beside(socket.get_ref())).transpose();
+    let beside = beside.map_err(|error| Error::new(format!("--stun: {error}")))?;
 
     let secrets = match &config.room_secret {
         Some(secret) => Secrets::fixed(secret),
@@ -62,24 +75,35 @@ pub fn run(config: Config) -> Result<(), Error> {
         stun_port: stun_at.map(|address| address.port()),
         turn_secret: read_turn_secret(&config)?,
         warned: Cell::new(false),
+        lock,
         config,
     });
-    announce(http, stun_at);
+    announce(http, stun_at, redirect_at);
 
     let executor = Rc::new(LocalExecutor::new());
     let hall = Rc::new(Hall::default());
     let accepting = executor.spawn(accept(
-        Rc::clone(&executor),
         listener,
         Rc::clone(&place),
         Rc::clone(&hall),
-        lock,
+        welcome(&executor, &place, &hall),
     ));
+    let redirecting = redirect.map(|listener| {
+        // With a domain, https is on its port 443, whatever that leads to here.
+        let port = if matches!(place.config.tls, Some(Tls::Domain(_))) { 443 } else { http.port() };
+        let hall = Rc::new(Hall::new(REDIRECTED_MAX, REDIRECTED_OF_ONE));
+        let welcome = point_away(&executor, &place, port);
+        executor.spawn(accept(listener, Rc::clone(&place), hall, welcome))
+    });
+    executor.spawn(remember(reminder, Rc::clone(&place))).detach();
+    let keeper = Rc::clone(&place);
+    executor.spawn(async move { keeper.lock.keep().await }).detach();
     let timekeeper = Rc::clone(&place);
     executor.spawn(async move { timekeeper.meeting.keep_time().await }).detach();
     executor.spawn(memory::keep_small()).detach();
-    if let Some(socket) = stun {
-        executor.spawn(binding::serve(socket, clock)).detach();
+    let sources = binding::Shared::default();
+    for socket in stun.into_iter().chain(beside.into_iter().flatten()) {
+        executor.spawn(binding::serve(socket, clock, Rc::clone(&sources))).detach();
     }
     if place.config.home {
         executor.spawn(look_around(Rc::clone(&place))).detach();
@@ -87,6 +111,7 @@ pub fn run(config: Config) -> Result<(), Error> {
     smol::block_on(executor.run(async {
         goodbye.readable().await.ok();
         accepting.cancel().await;
+        drop(redirecting);
         say!("stopping");
         place.meeting.with_realm(|realm, _| realm.close_all(1001));
         smol::future::or(hall.emptied(), async {
@@ -97,53 +122,12 @@ pub fn run(config: Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// Encrypts connections, or leaves them as they are.
-#[derive(Clone)]
-struct Lock {
-    #[cfg(feature = "tls")]
-    acceptor: Option<futures_rustls::TlsAcceptor>,
-}
-
-impl Lock {
-    #[cfg(feature = "tls")]
-    fn new(config: &Config) -> Result<Self, Error> {
-        Ok(Self { acceptor: config.tls.as_ref().map(crate::tls::acceptor).transpose()? })
-    }
-
-    #[cfg(not(feature = "tls"))]
-    fn new(config: &Config) -> Result<Self, Error> {
-        match config.tls {
-            Some(_) => Err(Error::new("--tls-cert: this program was built without TLS")),
-            None => Ok(Self {}),
-        }
-    }
-
-    /// The connection to speak on; `None` where the handshake fails or takes too long.
-    #[cfg(feature = "tls")]
-    async fn open(&self, stream: Async<TcpStream>) -> Option<Stream> {
-        let Some(acceptor) = &self.acceptor else { return Some(Stream::Plain(stream)) };
-        let handshake = async { acceptor.accept(stream).await.ok() };
-        let late = async {
-            Timer::after(door::HEAD_WITHIN).await;
-            None
-        };
-        let stream = smol::future::or(handshake, late).await?;
-        Some(Stream::Tls(Box::new(stream)))
-    }
-
-    #[cfg(not(feature = "tls"))]
-    #[expect(clippy::unused_async, reason = "with TLS it waits")]
-    async fn open(&self, stream: Async<TcpStream>) -> Option<Stream> {
-        Some(Stream::Plain(stream))
-    }
-}
-
+/// Accepts connections, for ever; who finds room in `hall` is welcomed.
 async fn accept(
-    executor: Rc<LocalExecutor<'static>>,
     listener: Async<TcpListener>,
     place: Rc<Place>,
     hall: Rc<Hall>,
-    lock: Lock,
+    welcome: impl Fn(Visitor, Async<TcpStream>, IpAddr),
 ) {
     // When the system last had nothing to give, until that is long enough ago to be over.
     let mut failed_ms: Option<u64> = None;
@@ -158,9 +142,8 @@ async fn accept(
                 let is_proxy = place.trusts(peer.ip());
                 let site = (!is_proxy).then(|| Site::of(peer.ip()));
                 if let Some(visitor) = hall.enter(site) {
-                    let (place, hall) = (Rc::clone(&place), Rc::clone(&hall));
-                    let visit = visit(place, hall, visitor, lock.clone(), stream, peer.ip());
-                    executor.spawn(visit).detach();
+                    let _ = stream.get_ref().set_nodelay(true);
+                    welcome(visitor, stream, peer.ip());
                 }
             }
             Err(error) => {
@@ -182,19 +165,47 @@ fn is_our_fault(error: &std::io::Error) -> bool {
     !matches!(error.kind(), Kind::ConnectionAborted | Kind::ConnectionReset | Kind::Interrupted)
 }
 
+/// What the main listener does with a visitor.
+fn welcome(
+    executor: &Rc<LocalExecutor<'static>>,
+    place: &Rc<Place>,
+    hall: &Rc<Hall>,
+) -> impl Fn(Visitor, Async<TcpStream>, IpAddr) + use<> {
+    let (executor, place, hall) = (Rc::clone(executor), Rc::clone(place), Rc::clone(hall));
+    move |visitor, stream, peer| {
+        let visit = visit(Rc::clone(&place), Rc::clone(&hall), visitor, stream, peer);
+        executor.spawn(visit).detach();
+    }
+}
+
+/// What `--redirect` does with a visitor.
+fn point_away(
+    executor: &Rc<LocalExecutor<'static>>,
+    place: &Rc<Place>,
+    port: u16,
+) -> impl Fn(Visitor, Async<TcpStream>, IpAddr) + use<> {
+    let (executor, place) = (Rc::clone(executor), Rc::clone(place));
+    move |visitor, stream, _| {
+        let place = Rc::clone(&place);
+        let visit = async move {
+            redirect::serve(&place, Stream::Plain(stream), port).await;
+            drop(visitor);
+        };
+        executor.spawn(visit).detach();
+    }
+}
+
 /// A connection's whole life; only what a client needs for long lies in the task itself.
 fn visit(
     place: Rc<Place>,
     hall: Rc<Hall>,
     visitor: Visitor,
-    lock: Lock,
     stream: Async<TcpStream>,
     peer: IpAddr,
 ) -> impl Future<Output = ()> {
-    let _ = stream.get_ref().set_nodelay(true);
     let door = Rc::clone(&place);
     let visit = Box::pin(async move {
-        let stream = lock.open(stream).await?;
+        let stream = door::within(door::HEAD_WITHIN, door.lock.open(stream)).await?;
         door::serve(&door, stream, peer, &visitor).await
     });
     async move {
@@ -256,22 +267,38 @@ fn read_turn_secret(config: &Config) -> Result<Option<Vec<u8>>, Error> {
     Ok(Some(secret.as_bytes().to_vec()))
 }
 
-/// Becomes readable when the process is asked to end.
-fn goodbye_signal() -> Result<Async<UnixStream>, Error> {
+/// Becomes readable when the process gets one of these signals.
+fn signals(wanted: &[i32]) -> Result<Async<UnixStream>, Error> {
     let wrong = |error: std::io::Error| Error::new(format!("signals: {error}"));
     let (reader, writer) = UnixStream::pair().map_err(wrong)?;
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+    for signal in wanted {
         let writer = writer.try_clone().map_err(wrong)?;
-        signal_hook::low_level::pipe::register(signal, writer).map_err(wrong)?;
+        signal_hook::low_level::pipe::register(*signal, writer).map_err(wrong)?;
     }
     Async::new(reader).map_err(wrong)
 }
 
+/// Reloads at each SIGHUP.
+async fn remember(mut reminder: Async<UnixStream>, place: Rc<Place>) {
+    let mut bytes = [0; 64];
+    while reminder.read(&mut bytes).await.is_ok_and(|length| length > 0) {
+        reload(&place);
+    }
+}
+
+/// What SIGHUP does: files that options name are read again.
+fn reload(place: &Place) {
+    place.lock.reload();
+}
+
 /// One line on standard output; whoever closed it does not wait for it.
-fn announce(http: SocketAddr, stun: Option<SocketAddr>) {
-    let stun = stun.map(|address| format!(" stun={address}")).unwrap_or_default();
+fn announce(http: SocketAddr, stun: Option<SocketAddr>, redirect: Option<SocketAddr>) {
+    let word = |name: &str, at: Option<SocketAddr>| {
+        at.map(|address| format!(" {name}={address}")).unwrap_or_default()
+    };
+    let (stun, redirect) = (word("stun", stun), word("redirect", redirect));
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "ready http={http}{stun}");
+    let _ = writeln!(out, "ready http={http}{stun}{redirect}");
     let _ = out.flush();
 }
 

@@ -221,7 +221,12 @@ impl Socket {
         outbox: &Outbox,
     ) {
         loop {
-            let message = match decoder.read(&mut bytes) {
+            let message = decoder.read(&mut bytes);
+            // A fragment is a frame of its own, an empty one too.
+            if let (Some(conn), fragments @ 1..) = (conn, decoder.take_fragments()) {
+                count(meeting, conn, fragments);
+            }
+            let message = match message {
                 Ok(None) => return,
                 Ok(Some(message)) => message,
                 Err(error) => {
@@ -237,7 +242,7 @@ impl Socket {
                 return conn.into_iter().for_each(|conn| meeting.end(conn));
             }
             let Some(conn) = conn else { continue };
-            if !meeting.with_realm(|realm, now_ms| realm.handle_frame(now_ms, conn)) {
+            if !count(meeting, conn, 1) {
                 continue;
             }
             match message {
@@ -253,6 +258,11 @@ impl Socket {
             }
         }
     }
+}
+
+/// Takes note of frames; false where they are too many and the client is closed.
+fn count(meeting: &Meeting, conn: Conn, frames: u32) -> bool {
+    meeting.with_realm(|realm, now_ms| (0..frames).all(|_| realm.handle_frame(now_ms, conn)))
 }
 
 fn say(meeting: &Meeting, conn: Conn, text: &str) {

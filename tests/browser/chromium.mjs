@@ -1,7 +1,7 @@
 // The system's Chromium for one test, with a profile of its own.
 
 import puppeteer from 'puppeteer-core';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { atEnd, scratch } from './program.mjs';
 
@@ -11,12 +11,20 @@ const QUIET = [
   '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
 ];
 
-/** A browser that closes when the test ends. */
-export async function launch(t, args = []) {
+/** A browser that closes when the test ends. `enter` are words before the command, as a lab's hosts have them. */
+export async function launch(t, args = [], enter = []) {
+  const folder = scratch(t);
+  let executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
+  if (enter.length > 0) {
+    const entry = `${folder}/enter`;
+    writeFileSync(entry, `#!/bin/sh\nexec ${enter.join(' ')} ${executablePath} "$@"\n`, { mode: 0o755 });
+    executablePath = entry;
+  }
   const browser = await puppeteer.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    executablePath,
     headless: true,
-    userDataDir: scratch(t),
+    userDataDir: `${folder}/profile`,
+    pipe: true, // reaches into any network
     args: [...QUIET, ...args],
   });
   atEnd(t, () => browser.close());

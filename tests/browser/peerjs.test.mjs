@@ -13,8 +13,8 @@ const CLIENTS = [['1.3.2', false], ['1.4.7', false], ['1.5.5', true]];
 
 const here = (name) => readFileSync(new URL(name, import.meta.url));
 
-/** A page of another origin with that PeerJS in it. */
-async function pageWith(t, version) {
+/** A page of another origin with that PeerJS in it, in a browser of its own or in that one. */
+async function pageWith(t, version, browser) {
   const origin = await serve(t, {
     '/': {
       type: 'text/html',
@@ -27,7 +27,7 @@ async function pageWith(t, version) {
     '/peerfetch.mjs': { type: 'text/javascript', body: here('./peerfetch.mjs') },
     '/favicon.ico': { type: 'image/x-icon', body: '' },
   });
-  const page = await open(await launch(t), `${origin}/`);
+  const page = await open(browser ?? (await launch(t)), `${origin}/`);
   await page.waitForFunction('typeof Peer === "function"');
   return page;
 }
@@ -96,34 +96,83 @@ for (const [version, ordered] of CLIENTS) {
   });
 }
 
-/** Runs in a page: registers, echoes what comes, and tells its id. */
-async function echo({ host, port, token }) {
+/** Runs in a page: registers, joins its room, and answers whoever calls; tells its id. */
+async function wait({ host, port, token }) {
   const { register } = await import('/peerfetch.mjs');
   const { peer, id } = await register(window.Peer, { host, port, token });
-  peer.on('connection', (connection) => connection.on('data', (data) => connection.send(`${data}, too`)));
+  window.heard = [];
+  peer.on('connection', (connection) => {
+    connection.on('open', () => connection.send('welcome'));
+    connection.on('data', (data) => {
+      window.heard.push(data);
+      connection.send(typeof data === 'string' ? `${data}, too` : { ...data, too: true });
+    });
+  });
+  const base = `http://${host}:${port}/peerjs/${id}/${token}/room`;
+  const { roomId } = await (await fetch(`${base}/id`)).json();
+  await fetch(`${base}/${roomId}/join`, { method: 'POST' });
   return id;
 }
 
-/** Runs in a page: calls somebody, raw as versions differ in their JSON, and resolves to what comes back. */
-async function call({ host, port, token, other }) {
-  const { register } = await import('/peerfetch.mjs');
-  const { peer } = await register(window.Peer, { host, port, token });
-  const connection = peer.connect(other, { serialization: 'raw' });
-  return new Promise((done, fail) => {
+/** Runs in a page: finds whoever else is in its room, calls, says all of `words` and resolves to what it heard. */
+async function call({ host, port, token, words, options }) {
+  const { register, othersInRoom } = await import('/peerfetch.mjs');
+  const { peer, id } = await register(window.Peer, { host, port, token });
+  const { roomId, others } = await othersInRoom({ host, port, token, id });
+  const base = `http://${host}:${port}/peerjs/${id}/${token}/room/${roomId}`;
+  const devices = await (await fetch(`${base}/devices`)).json();
+  const connection = peer.connect(others[0], options);
+  const heard = [];
+  await new Promise((done, fail) => {
     peer.on('error', (error) => fail(new Error(error.type)));
-    connection.on('open', () => connection.send('hello'));
-    connection.on('data', done);
+    connection.on('open', () => words.forEach((word) => connection.send(word)));
+    connection.on('data', (data) => {
+      heard.push(data);
+      if (heard.length === words.length + 1) done();
+    });
   });
+  return { id, others, devices, heard };
 }
 
-for (const [caller, callee] of [['1.3.2', '1.5.5'], ['1.5.5', '1.4.7']]) {
-  test(`PeerJS ${caller} calls PeerJS ${callee} through our server`, { timeout: 60_000 }, async (t) => {
+/** In any order: the channels of older versions keep none. */
+const sorted = (words) => words.map((it) => JSON.stringify(it)).sort();
+
+const WORDS = Array.from({ length: 40 }, (_, n) => `word ${n} ${'\u{1f989}'.repeat(n * 20)}`);
+// Versions differ in how they pack what is no text, but each understands itself.
+const THINGS = Array.from({ length: 40 }, (_, n) => ({ n, text: 'x'.repeat(n * 500), list: [n, null, true] }));
+const PAIRS = [
+  ['1.3.2', '1.3.2', THINGS, {}],
+  ['1.4.7', '1.4.7', THINGS, {}],
+  ['1.5.5', '1.5.5', THINGS, {}],
+  ['1.3.2', '1.5.5', WORDS, { serialization: 'raw' }],
+  ['1.5.5', '1.4.7', WORDS, { serialization: 'raw' }],
+  ['1.4.7', '1.3.2', WORDS, { serialization: 'raw', reliable: true }],
+];
+
+// S24: unmodified, two pages find each other in their room, pair and exchange data both ways.
+for (const [caller, callee, words, options] of PAIRS) {
+  test(`PeerJS ${caller} finds and calls PeerJS ${callee} through our server`, { timeout: 90_000 }, async (t) => {
     const signal = await startSignal(t);
     const at = { host: '127.0.0.1', port: signal.port() };
-    const other = await (await pageWith(t, callee)).evaluate(echo, { ...at, token: 'callee' });
-    assert.match(other, /^[0-9a-f-]{36}$/, 'the server gives a UUID');
-    const page = await pageWith(t, caller);
-    assert.equal(await page.evaluate(call, { ...at, token: 'caller', other }), 'hello, too');
+    const browser = await launch(t);
+    const there = await pageWith(t, callee, browser);
+    const other = await there.evaluate(wait, { ...at, token: 'callee' });
+    assert.match(other, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, 'the server gives a UUID');
+    const here = await pageWith(t, caller, browser);
+    const seen = await here.evaluate(call, { ...at, token: 'caller', words, options });
+    assert.deepEqual(seen.others, [other], 'the room lists who is there, in the order they came');
+    assert.deepEqual(seen.devices, [], 'a browser is no device to pair with');
+    const replies = words.map((it) => (typeof it === 'string' ? `${it}, too` : { ...it, too: true }));
+    assert.deepEqual(sorted(seen.heard), sorted(['welcome', ...replies]));
+    assert.deepEqual(sorted(await there.evaluate('window.heard')), sorted(words));
+    await here.close();
+    const members = `http://127.0.0.1:${at.port}/peerjs/${other}/callee/room`;
+    const { roomId } = await (await fetch(`${members}/id`)).json();
+    await eventually('a closed page leaves its room', async () => {
+      const left = await (await fetch(`${members}/${roomId}/members`)).json();
+      return left.length === 1 && left[0] === other;
+    }, 3_500);
+    assert.deepEqual([...here.trouble, ...there.trouble], []);
     assert.equal(await signal.stop(), 0);
   });
 }

@@ -18,15 +18,18 @@ export class Program {
   #ready;
   #said = '';
 
-  /** Starts `name` and waits for its `ready` line. */
-  static async start(name, args) {
-    const program = new Program(name, args);
-    await program.#waitReady(name);
+  /**
+   * Starts `name`, one of ours or the path of another's, and waits for the line that says it is ready. `enter` are
+   * words before the command, as a lab's hosts have them.
+   */
+  static async start(name, args, { enter = [], ready = 'ready ' } = {}) {
+    const program = new Program([...enter, resolve(FOLDER, name), ...args]);
+    await program.#waitReady(name, ready);
     return program;
   }
 
-  constructor(name, args) {
-    this.#child = spawn(join(FOLDER, name), args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  constructor([command, ...args]) {
+    this.#child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child.stderr.on('data', (text) => { this.#said = (this.#said + text).slice(-20_000); });
     this.#ended = new Promise((done) => {
       this.#child.on('error', (error) => { this.#said += error.message; done(-1); });
@@ -34,10 +37,10 @@ export class Program {
     });
   }
 
-  async #waitReady(name) {
+  async #waitReady(name, sign) {
     const lines = createInterface({ input: this.#child.stdout });
     const ready = new Promise((done) => {
-      lines.on('line', (line) => { if (line.startsWith('ready ')) done(line); });
+      lines.on('line', (line) => { if (line.includes(sign)) done(line); });
     });
     const ended = this.#ended.then((code) => { throw new Error(`${name} ended (${code}): ${this.#said}`); });
     this.#ready = await within(READY_WITHIN_MS, `${name} to be ready: ${this.#said}`, Promise.race([ready, ended]));

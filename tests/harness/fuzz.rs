@@ -16,17 +16,18 @@ use edge_core::rest::{json as body, query};
 use edge_core::time::Instant;
 use signal::head::{self, Finder, Head};
 use signal_proto::message::Message;
-use signal_proto::network::{Network, Site};
-use signal_proto::peer_id::{PeerId, Token};
-use signal_proto::realm::{Config, Conn, Knock, Output, Realm};
-use signal_proto::room::{About, MEMBERS_MAX, Secrets};
+use signal_proto::peer_id::PeerId;
 use signal_proto::stun;
 use signal_proto::websocket::{self, Decoder, Opcode, Role};
 use signal_proto::{client, json};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic;
 use std::path::Path;
 use std::sync::{Arc, Once};
+
+mod realm;
+
+pub use realm::realm;
 
 /// One target.
 pub type Body = fn(&[u8]);
@@ -182,92 +183,6 @@ fn find_head(bytes: &[u8], piece: usize) -> Result<Option<usize>, head::Error> {
     Ok(None)
 }
 
-/// Four clients that say and do anything at the meeting place. The first byte of a message
-/// picks the client, the second what it does: 0 ends it, 5 to 7 are about its room (modulo 8),
-/// everything else is said.
-pub fn realm(bytes: &[u8]) {
-    let mut realm = Realm::new(Config::default(), Secrets::fixed(b"secret"));
-    let mut seats = [None; 4];
-    let mut now = 0;
-    for message in messages(bytes) {
-        let Some((&[who, what], text)) = message.split_first_chunk::<2>() else { continue };
-        now += u64::from(what) * 20;
-        realm.handle_timeout(now);
-        let who = usize::from(who) % seats.len();
-        let conn = match (seats[who], what % 8) {
-            (Some(conn), 0) => {
-                realm.handle_close(conn);
-                seats[who] = None;
-                continue;
-            }
-            (Some(conn), 5..=7) => {
-                visit_room(&mut realm, conn, what, text);
-                continue;
-            }
-            (Some(conn), _) => conn,
-            (None, _) => {
-                seats[who] = realm.connect(now, knock(who, what)).ok();
-                continue;
-            }
-        };
-        if realm.handle_frame(now, conn)
-            && let Ok(text) = std::str::from_utf8(text)
-        {
-            realm.handle_message(now, conn, text);
-        }
-        for _ in 0..DRAIN {
-            match realm.poll_output() {
-                Some(Output::Send(_, text)) => json::check(&text).expect("what is sent is JSON"),
-                Some(Output::Close(gone, _)) => {
-                    seats
-                        .iter_mut()
-                        .filter(|seat| **seat == Some(gone))
-                        .for_each(|seat| *seat = None);
-                }
-                Some(Output::Ping(_)) => {}
-                None => break,
-            }
-        }
-        assert!(realm.len() <= seats.len() * 2, "nobody is remembered who left");
-    }
-}
-
-/// Joins, leaves or lists a room of one network or another.
-fn visit_room(realm: &mut Realm, conn: Conn, what: u8, text: &[u8]) {
-    let from = if what < 128 { Network::Home } else { Network::V4(Ipv4Addr::LOCALHOST) };
-    let room = realm.room_id(&from);
-    let name = String::from_utf8_lossy(text);
-    match what % 8 {
-        5 => {
-            let about = (!name.is_empty()).then(|| About::new(what < 64, &name));
-            let members = realm.join(conn, &room, from, about).expect("its own room");
-            assert!(!members.is_empty() && members.len() <= MEMBERS_MAX);
-        }
-        6 => {
-            let was_in = realm.leave(conn, &room, from).expect("its own room");
-            let again = realm.leave(conn, &room, from).expect("its own room");
-            assert!(!again, "once out it is out, in or not before: {was_in}");
-        }
-        _ => {
-            let members = realm.members(conn, &room, from).expect("its own room");
-            assert!(members.len() <= realm.len(), "no member is without a socket");
-        }
-    }
-}
-
-/// Ids a to d; an even `what` comes with another token than an odd one.
-fn knock(who: usize, what: u8) -> Knock {
-    let id = ["a", "b", "c", "d"].get(who).and_then(|id| PeerId::parse(id));
-    let token = Token::parse(if what.is_multiple_of(2) { "even" } else { "odd" });
-    Knock {
-        id: id.expect("a letter is an id"),
-        token: token.expect("a word is a token"),
-        has_version: what.is_multiple_of(3),
-        site: Site::of(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        network: Network::Home,
-    }
-}
-
 /// A datagram at the STUN port, and as an answer to a question of ours.
 pub fn stun(bytes: &[u8]) {
     let transaction = bytes.get(8..20).and_then(|it| it.try_into().ok()).unwrap_or_default();
@@ -276,7 +191,7 @@ pub fn stun(bytes: &[u8]) {
     assert!(stun::is_stun(bytes));
     let source = SocketAddr::from(([203, 0, 113, 7], 4096));
     let answer = request.answer(source);
-    assert!(answer.len() <= stun::DATAGRAM_MAX);
+    assert!(answer.len() <= stun::DATAGRAM_MAX.min(bytes.len() + stun::GROWTH_MAX));
     if let Some(told) = stun::parse_answer(&answer, transaction) {
         assert_eq!(told, source, "who asks is told its own address");
     }

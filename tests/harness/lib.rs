@@ -10,6 +10,8 @@ pub mod dequantized;
 pub mod figures;
 pub mod flood;
 pub mod fuzz;
+pub mod meeting;
+pub mod pixels;
 pub mod program;
 pub mod socket;
 pub mod turn;

@@ -1,9 +1,9 @@
 //! One shipped binary as a running process, ended when the test lets go of it.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 /// How long a program may take until it says `ready`.
@@ -14,6 +14,7 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 pub struct Program {
     child: Child,
     ready: String,
+    log: Arc<Mutex<String>>,
 }
 
 /// The path of a binary of this workspace, beside the running test's.
@@ -67,24 +68,29 @@ impl Program {
             .spawn()
             .expect("the binary starts");
         let stdout = child.stdout.take().expect("piped");
-        let mut stderr = child.stderr.take().expect("piped");
+        let stderr = child.stderr.take().expect("piped");
         let (ready_out, ready_in) = mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 let _ = ready_out.send(line);
             }
         });
+        let log = Arc::new(Mutex::new(String::new()));
+        let heard = Arc::clone(&log);
         let noise = std::thread::spawn(move || {
-            let mut text = String::new();
-            let _ = stderr.read_to_string(&mut text);
-            text
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut log = heard.lock().expect("nobody panics with it");
+                *log += &line;
+                log.push('\n');
+            }
         });
         match ready_in.recv_timeout(READY_WITHIN) {
-            Ok(ready) if ready.starts_with("ready ") => Self { child, ready },
+            Ok(ready) if ready.starts_with("ready ") => Self { child, ready, log },
             other => {
                 let _ = child.kill();
                 let _ = child.wait();
-                panic!("{name} is not ready ({other:?}): {}", noise.join().unwrap_or_default());
+                let _ = noise.join();
+                panic!("{name} is not ready ({other:?}): {}", log.lock().expect("a log"));
             }
         }
     }
@@ -98,6 +104,14 @@ impl Program {
             .split_whitespace()
             .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
             .unwrap_or_else(|| panic!("no {key}= in {:?}", self.ready))
+    }
+
+    /// What it has written to standard error so far.
+    ///
+    /// # Panics
+    /// When the thread that reads it has.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("nobody panics with it").clone()
     }
 
     /// The process id.

@@ -1,11 +1,10 @@
-"""Makes tests/vectors/detectors/NAME.golden: small detectors, and what LiteRT finds with them.
+"""tests/vectors/detectors/KIND.golden: small detectors, and what LiteRT finds with them.
 
 A container as golden.py describes it; the outputs are the post-processing's own: boxes, classes,
 scores and how many. Each file has another way from its heads to the post-processing.
 """
 
 import struct
-from pathlib import Path
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -15,7 +14,6 @@ import golden
 from families import Network
 from golden import NONE, RELU6, SAME, Graph
 
-FOLDER = Path(__file__).resolve().parent.parent / "vectors" / "detectors"
 # Places of the two levels, anchors of a place, classes, and the lowest score of a detection.
 LEVELS, ANCHORS, CLASSES, LEAST = [6, 3], 2, 3, 0.3
 
@@ -201,6 +199,13 @@ def float32(seed, **options):
 
 
 class Found(golden.Vectors):
+    def defined(self, outputs):
+        """Behind the last detection LiteRT leaves what was in memory: zeros here."""
+        boxes, classes, scores, count = (np.array(it) for it in outputs)
+        for rows in (boxes, classes, scores):
+            rows[:, int(count[0]) :] = 0
+        return [boxes, classes, scores, count]
+
     def container(self):
         return b"NJG1" + struct.pack("<I", len(self.records)) + b"".join(self.records)
 
@@ -220,18 +225,14 @@ def clear(net):
     return len(scores) > 3 and all((np.abs(everyone - it) < 1e-6).sum() == 1 for it in scores)
 
 
-def main():
-    FOLDER.mkdir(exist_ok=True)
-    kinds = {"uint8": uint8, "int8": int8, "softmax": softmax, "float32": float32}
-    for name, kind in kinds.items():
-        vectors = Found(name)
-        for case, options in (("fast", {}), ("regular", {"use_regular_nms": True})):
-            seeds = range(3000, 3200)
-            net = next(net for net in (kind(seed, **options) for seed in seeds) if clear(net))
-            vectors.case(case, net.graph, net.values)
-            print(name, case, vectors.notes[-1])
-        (FOLDER / f"{name}.golden").write_bytes(vectors.container())
+KINDS = {"uint8": uint8, "int8": int8, "softmax": softmax, "float32": float32}
 
 
-if __name__ == "__main__":
-    main()
+def vectors(name):
+    """The cases of one kind."""
+    made = Found(name)
+    for case, options in (("fast", {}), ("regular", {"use_regular_nms": True})):
+        nets = (KINDS[name](seed, **options) for seed in range(3000, 3200))
+        net = next(net for net in nets if clear(net))
+        made.case(case, net.graph, net.values)
+    return made

@@ -1,13 +1,8 @@
-"""Makes tests/vectors/infer/float_heads.txt: the heads of the COCO SSD with all its numbers real.
-
-    float_heads.py MODELS GOLDEN     the folders that tests/harness/data.rs knows
+"""tests/vectors/infer/float_heads.txt: the heads of the COCO SSD with all its numbers real.
 
 tests/harness/dequantized.rs makes the same file. Of each head some numbers are kept, evenly
 spread: a line has the picture, the head's name, how many numbers it has, and those.
 """
-
-import sys
-from pathlib import Path
 
 import flatbuffers
 import numpy as np
@@ -71,7 +66,3 @@ def lines(models, pictures):
             kept = numbers[:: -(-len(numbers) // KEPT)]
             yield f"{picture} {name} {len(numbers)} " + " ".join(f"{it:.6f}" for it in kept)
 
-
-if __name__ == "__main__":
-    path = Path(__file__).resolve().parent.parent / "vectors" / "infer" / "float_heads.txt"
-    path.write_text("\n".join(lines(*map(Path, sys.argv[1:]))) + "\n")

@@ -1,6 +1,4 @@
-"""Makes tests/vectors/infer/models.txt: what LiteRT with XNNPACK makes of whole models.
-
-    models.py MODELS GOLDEN          the folders that tests/harness/data.rs knows
+"""tests/vectors/infer/models.txt: what LiteRT with XNNPACK makes of whole models.
 
 The input of each model is made of the 300 x 300 tensors beside the golden heads: the nearest
 pixel for each place, as `input` here and in tests/infer_models.rs says. Only outputs are kept: a
@@ -9,8 +7,6 @@ they are few.
 """
 
 import hashlib
-import sys
-from pathlib import Path
 
 import flatbuffers
 import numpy as np
@@ -30,13 +26,18 @@ FEW = 256
 
 
 def loadable(model):
-    """The file's bytes. A bias whose scales lie along an axis that it has not got, which older
+    """The file's bytes, as they are where LiteRT takes them. A bias whose scales lie along an axis that it has not got, which older
     converters wrote and LiteRT now refuses, is told its only axis; no number changes."""
     made = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
-    for tensor in made.subgraphs[0].tensors:
-        quantization = tensor.quantization
-        if quantization and quantization.quantizedDimension >= len(tensor.shape):
-            quantization.quantizedDimension = 0
+    wrong = [
+        tensor.quantization
+        for tensor in made.subgraphs[0].tensors
+        if tensor.quantization and tensor.quantization.quantizedDimension >= max(1, len(tensor.shape))
+    ]
+    if not wrong:
+        return model
+    for quantization in wrong:
+        quantization.quantizedDimension = 0
     builder = flatbuffers.Builder(len(model))
     builder.Finish(made.Pack(builder), b"TFL3")
     return bytes(builder.Output())
@@ -71,7 +72,3 @@ def lines(models, pictures):
                 digest = hashlib.sha1(data).hexdigest()
                 yield f"{name} {picture} {at} {len(data)} {digest} {kept}".rstrip()
 
-
-if __name__ == "__main__":
-    path = Path(__file__).resolve().parent.parent / "vectors" / "infer" / "models.txt"
-    path.write_text("\n".join(lines(*map(Path, sys.argv[1:]))) + "\n")

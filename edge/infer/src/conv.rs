@@ -5,18 +5,18 @@
 
 use crate::error::Error;
 use crate::fork::{Fork, Job, split};
-use crate::matmul::{Packed, Rows, Weights};
+use crate::matmul::{BLOCK, Packed, Rows, Weights};
 use crate::requant::Activation;
 use crate::simd::Isa;
 use crate::tensor::{Shape, Tensor};
-use crate::window::{Axis, Window};
+use crate::window::{Axes, Axis, Window};
 use core::ops::Range;
 
 /// Bytes of patches that are laid out together: one pass over the weights serves them all,
 /// and they stay in a small core's first cache.
 const BLOCK_BYTES: usize = 16 << 10;
-/// Most output pixels of a block, and fewest; whole tiles of every kernel.
-const BLOCK: (usize, usize) = (64, 8);
+/// Fewest output pixels of a block: whole tiles of every kernel.
+const BLOCK_MIN: usize = 8;
 
 /// A convolution as the file describes it.
 #[derive(Debug, Clone, Copy)]
@@ -63,19 +63,11 @@ impl Step {
         conv: &Conv<'_>,
         output: Tensor,
     ) -> Result<Self, Error> {
-        let [rows, columns, channels_in] = input.shape.as_picture()?;
-        let rows = Axis::new(&conv.window, 0, rows)?;
-        let columns = Axis::new(&conv.window, 1, columns)?;
-        let depth = rows.kernel * columns.kernel * channels_in;
+        let axes = Axes::new(&conv.window, input.shape)?;
         let channels = conv.bias.len();
-        if depth.checked_mul(channels) != Some(conv.weights.stored.len()) {
-            return Err(Error::Lengths);
-        }
-        let shape = Shape::picture(rows.output, columns.output, channels)?;
-        if shape != output.shape {
-            return Err(Error::Shape(shape));
-        }
-        Self::packed(isa, ways, [rows, columns], channels_in, conv, [input, output])
+        conv.weights.check(axes.taps() * axes.channels, channels)?;
+        axes.make(channels, output.shape)?;
+        Self::packed(isa, ways, axes, conv, [input, output])
     }
 
     /// A full connection is a convolution over a picture of one column.
@@ -95,15 +87,14 @@ impl Step {
         let FullyConnected { weights, bias, activation } = *full;
         let window = Window::POINT;
         let conv = Conv { window, weights, bias, activation };
-        let axes = [Axis::new(&window, 0, rows)?, Axis::new(&window, 1, 1)?];
-        Self::packed(isa, ways, axes, depth, &conv, [input, output])
+        let axes = Axes::new(&window, Shape::picture(rows, 1, depth)?)?;
+        Self::packed(isa, ways, axes, &conv, [input, output])
     }
 
     fn packed(
         isa: Isa,
         ways: usize,
-        [rows, columns]: [Axis; 2],
-        channels_in: usize,
+        axes: Axes,
         conv: &Conv<'_>,
         [input, output]: [Tensor; 2],
     ) -> Result<Self, Error> {
@@ -113,10 +104,11 @@ impl Step {
         let quant = input.quant()?;
         let packed =
             Packed::new(isa, conv.weights, conv.bias, quant, output.element, conv.activation)?;
-        let block = (BLOCK_BYTES / packed.row_bytes()).clamp(BLOCK.1, BLOCK.0);
+        let block = (BLOCK_BYTES / packed.row_bytes()).clamp(BLOCK_MIN, BLOCK);
         let block = block / packed.layout.tile * packed.layout.tile;
-        let block = block.min(rows.output * columns.output);
+        let block = block.min(axes.rows.output * axes.columns.output);
         let padding = quant.zero_point;
+        let Axes { rows, columns, channels: channels_in } = axes;
         Ok(Self { rows, columns, channels_in, packed, padding, block, ways })
     }
 
@@ -224,6 +216,7 @@ impl Step {
 
     /// One row of the kernel, for pixels over whose border it may hang; `source` is the row of
     /// the input that lies under it.
+    #[inline(never)]
     fn border(
         &self,
         input: &[u8],

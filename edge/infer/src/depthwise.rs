@@ -13,8 +13,8 @@ use crate::simd::neon;
 use crate::simd::{Isa, Set};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{avx2, vnni};
-use crate::tensor::{Element, Quant, Shape, Tensor};
-use crate::window::{Axis, Window};
+use crate::tensor::{Element, Quant, Tensor};
+use crate::window::{Axes, Axis, Window};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -58,17 +58,57 @@ pub(crate) struct Packed {
     pub(crate) channels: usize,
     /// Taps of a kernel.
     pub(crate) taps: usize,
-    /// Zero point taken off: -255..=255, `[taps, channels]`; empty where a kernel has its own.
-    pub(crate) weights: Box<[i16]>,
-    /// AVX2: the same for two taps each.
-    #[cfg(target_arch = "x86_64")]
-    pub(crate) pairs: Box<[avx2::depthwise::Pair]>,
-    /// VNNI: the same.
-    #[cfg(target_arch = "x86_64")]
-    pub(crate) lines: Box<[vnni::depthwise::Pair]>,
+    form: Form,
     /// With the input's zero point folded in.
     pub(crate) bias: Box<[i32]>,
     pub(crate) requant: Requant,
+}
+
+/// Weights as the kernel reads them; the zero point is taken off: -255..=255.
+#[derive(Debug, Clone)]
+enum Form {
+    /// `[taps, channels]`; also of few channels, which other kernels do not take.
+    Scalar(Box<[i16]>),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Box<[avx2::depthwise::Pair]>),
+    #[cfg(target_arch = "x86_64")]
+    Vnni(Box<[vnni::depthwise::Pair]>),
+    /// `[taps, channels]`.
+    #[cfg(target_arch = "aarch64")]
+    Neon(Box<[i16]>),
+}
+
+impl Form {
+    /// Packs `[taps, channels]` weights.
+    #[cfg_attr(
+        not(any(target_arch = "aarch64", target_arch = "x86_64")),
+        expect(unused_variables, reason = "plain Rust takes any number of channels")
+    )]
+    fn new(isa: Isa, weights: Box<[i16]>, channels: usize) -> Self {
+        match isa.set() {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 if avx2::depthwise::fits(channels) => {
+                Self::Avx2(avx2::depthwise::pack(&weights, channels))
+            }
+            #[cfg(target_arch = "x86_64")]
+            Set::Vnni => Self::Vnni(vnni::depthwise::pack(&weights, channels)),
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon | Set::Dot if neon::depthwise::fits(channels) => Self::Neon(weights),
+            _ => Self::Scalar(weights),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Scalar(weights) => size_of_val(&**weights),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(pairs) => size_of_val(&**pairs),
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni(pairs) => size_of_val(&**pairs),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(weights) => size_of_val(&**weights),
+        }
+    }
 }
 
 impl Packed {
@@ -90,62 +130,35 @@ impl Packed {
             .collect::<Result<_, _>>()?;
         let real = |stored: &i8| i16::from(*stored) - i16::from(weights.zero_point);
         let requant = Requant::new(input, weights.scales, channels, output, *activation)?;
-        let weights: Box<[i16]> = weights.stored.iter().map(real).collect();
-        #[cfg(target_arch = "x86_64")]
-        let pairs = match isa.set() {
-            Set::Avx2 if avx2::depthwise::fits(channels) => {
-                avx2::depthwise::pack(&weights, channels)
-            }
-            _ => Box::default(),
-        };
-        #[cfg(target_arch = "x86_64")]
-        let lines = match isa.set() {
-            Set::Vnni => vnni::depthwise::pack(&weights, channels),
-            Set::Scalar | Set::Avx2 => Box::default(),
-        };
-        #[cfg(target_arch = "x86_64")]
-        let weights = if pairs.is_empty() && lines.is_empty() { weights } else { Box::default() };
-        Ok(Self {
-            isa,
-            channels,
-            taps,
-            weights,
-            #[cfg(target_arch = "x86_64")]
-            pairs,
-            #[cfg(target_arch = "x86_64")]
-            lines,
-            bias,
-            requant,
-        })
+        let form = Form::new(isa, weights.stored.iter().map(real).collect(), channels);
+        Ok(Self { isa, channels, taps, form, bias, requant })
     }
 
     /// Computes `out`, `[count, channels]`.
     fn run(&self, taps: Taps<'_>, out: &mut [u8]) {
-        match self.isa.set() {
-            Set::Scalar => self.run_scalar(taps, out),
+        match &self.form {
+            Form::Scalar(weights) => self.run_scalar(weights, taps, out),
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 if avx2::depthwise::fits(self.channels) => {
-                avx2::depthwise::run(self, taps, out);
-            }
+            Form::Avx2(pairs) => avx2::depthwise::run(self, pairs, taps, out),
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => self.run_scalar(taps, out),
-            #[cfg(target_arch = "x86_64")]
-            Set::Vnni => vnni::depthwise::run(self, taps, out),
+            Form::Vnni(pairs) => vnni::depthwise::run(self, pairs, taps, out),
             #[cfg(target_arch = "aarch64")]
-            Set::Neon | Set::Dot => neon::depthwise::run(self, taps, out),
+            Form::Neon(weights) => neon::depthwise::run(self, weights, taps, out),
         }
     }
 
-    pub(crate) fn run_scalar(&self, taps: Taps<'_>, out: &mut [u8]) {
+    /// On its own: [`Packed::run`] stays small enough to be part of its callers.
+    #[inline(never)]
+    fn run_scalar(&self, weights: &[i16], taps: Taps<'_>, out: &mut [u8]) {
         for (pixel, out) in (0..taps.count).zip(out.chunks_exact_mut(self.channels)) {
             let bytes = &taps.bytes[pixel * taps.advance..];
             let (blocks, rest) = out.as_chunks_mut::<CHANNELS>();
             let first_rest = blocks.len() * CHANNELS;
             for (first, out) in (0..).step_by(CHANNELS).zip(blocks) {
-                self.store::<CHANNELS>(bytes, taps.starts, first, out);
+                self.store::<CHANNELS>(weights, bytes, taps.starts, first, out);
             }
             for (channel, out) in (first_rest..).zip(rest.as_chunks_mut::<1>().0) {
-                self.store::<1>(bytes, taps.starts, channel, out);
+                self.store::<1>(weights, bytes, taps.starts, channel, out);
             }
         }
     }
@@ -154,6 +167,7 @@ impl Packed {
     #[inline]
     fn store<const N: usize>(
         &self,
+        weights: &[i16],
         bytes: &[u8],
         starts: &[usize],
         first: usize,
@@ -161,7 +175,7 @@ impl Packed {
     ) {
         let mut sums = [0; N];
         sums.copy_from_slice(&self.bias[first..first + N]);
-        for (start, weights) in starts.iter().zip(self.weights.chunks_exact(self.channels)) {
+        for (start, weights) in starts.iter().zip(weights.chunks_exact(self.channels)) {
             let input: &[u8] = &bytes[start + first..][..N];
             let weights = &weights[first..first + N];
             for at in 0..N {
@@ -195,26 +209,19 @@ impl Step {
         step: &Depthwise<'_>,
         output: Tensor,
     ) -> Result<Self, Error> {
-        let [rows, columns, channels_in] = input.shape.as_picture()?;
-        let rows = Axis::new(&step.window, 0, rows)?;
-        let columns = Axis::new(&step.window, 1, columns)?;
-        let (taps, channels) = (rows.kernel * columns.kernel, step.bias.len());
-        let fits = channels > 0
-            && channels.is_multiple_of(channels_in)
-            && taps.checked_mul(channels) == Some(step.weights.stored.len())
-            && step.weights.scales.len() == channels;
-        if !fits {
+        let axes = Axes::new(&step.window, input.shape)?;
+        let (taps, channels) = (axes.taps(), step.bias.len());
+        step.weights.check(taps, channels)?;
+        if !channels.is_multiple_of(axes.channels) {
             return Err(Error::Lengths);
         }
-        let shape = Shape::picture(rows.output, columns.output, channels)?;
-        if shape != output.shape {
-            return Err(Error::Shape(shape));
-        }
+        axes.make(channels, output.shape)?;
         if !input.element.is_like(output.element) {
             return Err(Error::Element);
         }
         let quant = input.quant()?;
         let packed = Packed::new(isa, channels, step, quant, output.element)?;
+        let Axes { rows, columns, channels: channels_in } = axes;
         let start = |tap: usize| {
             let [down, across] = [tap / columns.kernel, tap % columns.kernel];
             let pixels = down * rows.dilation * columns.input + across * columns.dilation;
@@ -244,12 +251,8 @@ impl Step {
     }
 
     pub(crate) fn weight_bytes(&self) -> usize {
-        let Packed { weights, bias, requant, .. } = &self.packed;
-        let own =
-            size_of_val(&**weights) + size_of_val(&**bias) + size_of_val(&*requant.multipliers);
-        #[cfg(target_arch = "x86_64")]
-        let own = own + size_of_val(&*self.packed.pairs) + size_of_val(&*self.packed.lines);
-        own
+        let Packed { form, bias, requant, .. } = &self.packed;
+        form.bytes() + size_of_val(&**bias) + size_of_val(&*requant.multipliers)
     }
 
     pub(crate) fn run<F: Fork>(

@@ -21,6 +21,8 @@ pub enum Error {
     Element,
     /// The step moves values as they are, but its output is quantized another way.
     Requantized,
+    /// A tensor of another graph.
+    Unknown,
     /// The step wants another number of inputs.
     Inputs,
     /// An axis, a start or an order is outside the tensor.
@@ -48,6 +50,7 @@ impl core::fmt::Display for Error {
             Self::NoPicture => "a tensor is not one picture, [1, rows, columns, channels]",
             Self::Element => "elements of this type are not supported there",
             Self::Requantized => "its output is not quantized as its input is",
+            Self::Unknown => "a tensor is not of this graph",
             Self::Inputs => "it has another number of inputs than it should",
             Self::Axis => "an axis or a position lies outside the tensor",
             Self::Mismatch => "its inputs do not fit each other",

@@ -33,6 +33,15 @@ pub struct Weights<'a> {
     pub scales: &'a [f32],
 }
 
+impl Weights<'_> {
+    /// Refuses others than `depth` weights and one scale for each of `channels`.
+    pub(crate) fn check(&self, depth: usize, channels: usize) -> Result<(), Error> {
+        let fit = depth.checked_mul(channels).filter(|count| *count > 0);
+        let fit = fit == Some(self.stored.len()) && self.scales.len() == channels;
+        if fit { Ok(()) } else { Err(Error::Lengths) }
+    }
+}
+
 /// How weights lie in memory, and how many values a kernel takes in one go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
@@ -54,6 +63,10 @@ impl Layout {
     }
 }
 
+/// Most rows of a block: what is laid out together, by callers and by the kernels that want rows
+/// in tiles; whole tiles of every kernel.
+pub(crate) const BLOCK: usize = 64;
+
 /// Rows to be multiplied: `count` of them, `stride` bytes from one to the next.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rows<'a> {
@@ -73,16 +86,7 @@ pub(crate) struct Packed {
     pub(crate) depth: usize,
     /// Groups of a row.
     pub(crate) groups: usize,
-    pub(crate) weights: Box<[i8]>,
-    /// AVX2: the weights, which others have above.
-    #[cfg(target_arch = "x86_64")]
-    pub(crate) chains: Chains,
-    /// VNNI: the same.
-    #[cfg(target_arch = "x86_64")]
-    pub(crate) lines: Box<[vnni::matmul::Line]>,
-    /// NEON: whether two products may be added in 16 bits.
-    #[cfg(target_arch = "aarch64")]
-    pub(crate) pairs_fit: bool,
+    form: Form,
     /// For whole panels; with the input's zero point folded in.
     pub(crate) bias: Box<[i32]>,
     /// What the sum of a row is multiplied with.
@@ -102,15 +106,9 @@ impl Packed {
     ) -> Result<Self, Error> {
         let channels = bias.len();
         let depth = weights.stored.len().checked_div(channels).ok_or(Error::Lengths)?;
-        let whole = depth > 0
-            && depth * channels == weights.stored.len()
-            && channels == weights.scales.len();
-        if !whole {
-            return Err(Error::Lengths);
-        }
+        weights.check(depth, channels)?;
         let layout = isa.layout();
         let padded = channels.next_multiple_of(layout.panel);
-        let groups = depth.div_ceil(layout.group);
         let rows = weights.stored.chunks_exact(depth);
         let mut folded = rows
             .zip(bias)
@@ -120,34 +118,13 @@ impl Packed {
             })
             .collect::<Result<Vec<i32>, Error>>()?;
         folded.resize(padded, 0);
-        #[cfg(target_arch = "x86_64")]
-        let chains = match isa.set() {
-            Set::Avx2 => Chains::new(weights.stored, weights.zero_point, depth)?,
-            Set::Scalar | Set::Vnni => Chains::default(),
-        };
-        let packed = match isa.set() {
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => Box::default(),
-            _ => pack(layout, weights.stored, depth, padded, groups),
-        };
-        #[cfg(target_arch = "x86_64")]
-        let (packed, lines) = match isa.set() {
-            Set::Vnni => (Box::default(), vnni::matmul::lines(&packed)),
-            Set::Scalar | Set::Avx2 => (packed, Box::default()),
-        };
         Ok(Self {
             isa,
             layout,
             channels,
             depth,
-            groups,
-            #[cfg(target_arch = "x86_64")]
-            chains,
-            #[cfg(target_arch = "x86_64")]
-            lines,
-            #[cfg(target_arch = "aarch64")]
-            pairs_fit: neon::matmul::pairs_fit(&packed),
-            weights: packed,
+            groups: depth.div_ceil(layout.group),
+            form: Form::new(isa, weights, depth, padded)?,
             bias: folded.into(),
             correction: -i32::from(weights.zero_point),
             requant: Requant::new(input, weights.scales, padded, output, activation)?,
@@ -162,12 +139,8 @@ impl Packed {
 
     /// What the weights, biases and multipliers take.
     pub(crate) fn weight_bytes(&self) -> usize {
-        let Self { weights, bias, requant, .. } = self;
-        let own =
-            size_of_val(&**weights) + size_of_val(&**bias) + size_of_val(&*requant.multipliers);
-        #[cfg(target_arch = "x86_64")]
-        let own = own + self.chains.bytes() + size_of_val(&*self.lines);
-        own
+        let Self { form, bias, requant, .. } = self;
+        form.bytes() + size_of_val(&**bias) + size_of_val(&*requant.multipliers)
     }
 
     /// Memory that [`Packed::multiply`] wants for `count` rows.
@@ -176,16 +149,16 @@ impl Packed {
         expect(unused_variables, reason = "plain Rust wants none")
     )]
     pub(crate) fn scratch_bytes(&self, count: usize) -> usize {
-        match self.isa.set() {
-            Set::Scalar => 0,
+        match &self.form {
+            Form::Scalar(_) => 0,
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => 0,
+            Form::Avx2(_) => 0,
             #[cfg(target_arch = "x86_64")]
-            Set::Vnni => vnni::matmul::scratch_bytes(count),
+            Form::Vnni(_) => vnni::matmul::scratch_bytes(count),
             #[cfg(target_arch = "aarch64")]
-            Set::Neon => neon::matmul::scratch_bytes(self, count),
+            Form::Neon { .. } => neon::matmul::scratch_bytes(self, count),
             #[cfg(target_arch = "aarch64")]
-            Set::Dot => dot::scratch_bytes(self, count),
+            Form::Dot(_) => dot::scratch_bytes(self, count),
         }
     }
 
@@ -195,27 +168,33 @@ impl Packed {
         expect(unused_variables, reason = "plain Rust wants none")
     )]
     pub(crate) fn multiply(&self, rows: Rows<'_>, scratch: &mut [u8], out: &mut [u8]) {
-        match self.isa.set() {
-            Set::Scalar => self.multiply_scalar(rows, out),
+        match &self.form {
+            Form::Scalar(weights) => self.multiply_scalar(weights, rows, out),
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => avx2::matmul::multiply(self, rows, out),
+            Form::Avx2(chains) => avx2::matmul::multiply(self, chains, rows, out),
             #[cfg(target_arch = "x86_64")]
-            Set::Vnni => vnni::matmul::multiply(self, rows, scratch, out),
+            Form::Vnni(lines) => vnni::matmul::multiply(self, lines, rows, scratch, out),
             #[cfg(target_arch = "aarch64")]
-            Set::Neon => neon::matmul::multiply(self, rows, scratch, out),
+            Form::Neon { weights, pairs_fit: true } => {
+                neon::matmul::multiply::<true>(self, weights, rows, scratch, out);
+            }
             #[cfg(target_arch = "aarch64")]
-            Set::Dot => dot::multiply(self, rows, scratch, out),
+            Form::Neon { weights, pairs_fit: false } => {
+                neon::matmul::multiply::<false>(self, weights, rows, scratch, out);
+            }
+            #[cfg(target_arch = "aarch64")]
+            Form::Dot(weights) => dot::multiply(self, weights, rows, scratch, out),
         }
     }
 
-    fn multiply_scalar(&self, rows: Rows<'_>, out: &mut [u8]) {
+    fn multiply_scalar(&self, weights: &[i8], rows: Rows<'_>, out: &mut [u8]) {
         let length = self.row_bytes();
         for (at, out) in (0..rows.count).zip(out.chunks_exact_mut(self.channels)) {
             let row = &rows.bytes[at * rows.stride..][..length];
             let own = self.correction.wrapping_mul(sum(row));
             for (first, out) in (0..).step_by(CHANNELS).zip(out.chunks_mut(CHANNELS)) {
                 let mut sums = [0; CHANNELS];
-                let weights = self.weights[first * length..].chunks_exact(length);
+                let weights = weights[first * length..].chunks_exact(length);
                 let channels = self.bias[first..].iter().zip(weights);
                 for (sum, (bias, weights)) in sums.iter_mut().zip(channels) {
                     *sum = bias.wrapping_add(own).wrapping_add(dot(row, weights));
@@ -252,8 +231,63 @@ impl Isa {
     }
 }
 
-fn pack(layout: Layout, weights: &[i8], depth: usize, padded: usize, groups: usize) -> Box<[i8]> {
+/// Weights as the instruction set's kernel reads them.
+#[derive(Debug, Clone)]
+enum Form {
+    /// In the order above, as the others without a word are.
+    Scalar(Box<[i8]>),
+    /// In an order of their own, with the zero point taken off.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Chains),
+    #[cfg(target_arch = "x86_64")]
+    Vnni(Box<[vnni::matmul::Line]>),
+    /// And whether two products may be added in 16 bits.
+    #[cfg(target_arch = "aarch64")]
+    Neon { weights: Box<[i8]>, pairs_fit: bool },
+    #[cfg(target_arch = "aarch64")]
+    Dot(Box<[i8]>),
+}
+
+impl Form {
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(clippy::unnecessary_wraps, reason = "only chains can be too long")
+    )]
+    fn new(isa: Isa, weights: Weights<'_>, depth: usize, padded: usize) -> Result<Self, Error> {
+        let packed = || pack(isa.layout(), weights.stored, depth, padded);
+        Ok(match isa.set() {
+            Set::Scalar => Self::Scalar(packed()),
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => Self::Avx2(Chains::new(weights.stored, weights.zero_point, depth)?),
+            #[cfg(target_arch = "x86_64")]
+            Set::Vnni => Self::Vnni(vnni::matmul::lines(&packed())),
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => {
+                let weights = packed();
+                Self::Neon { pairs_fit: neon::matmul::pairs_fit(&weights), weights }
+            }
+            #[cfg(target_arch = "aarch64")]
+            Set::Dot => Self::Dot(packed()),
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Scalar(weights) => size_of_val(&**weights),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(chains) => chains.bytes(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni(lines) => size_of_val(&**lines),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon { weights, .. } | Self::Dot(weights) => size_of_val(&**weights),
+        }
+    }
+}
+
+/// Packs `[channels, depth]` weights as a layout says, zeros beyond the last channel and value.
+fn pack(layout: Layout, weights: &[i8], depth: usize, padded: usize) -> Box<[i8]> {
     let Layout { panel, group, .. } = layout;
+    let groups = depth.div_ceil(group);
     let mut packed = vec![0; padded * groups * group];
     for (channel, row) in weights.chunks_exact(depth).enumerate() {
         let start = channel / panel * panel * groups + channel % panel;

@@ -77,8 +77,8 @@ impl Builder {
     }
 
     /// The form of a tensor.
-    pub fn form(&self, id: TensorId) -> Tensor {
-        self.looks[id.0].tensor
+    pub fn form(&self, id: TensorId) -> Result<Tensor, Error> {
+        Ok(self.known(id)?.tensor)
     }
 
     /// A tensor that is there before the first run: `bytes` in the tensor's own elements.
@@ -98,7 +98,7 @@ impl Builder {
     /// The same bytes in another shape, maybe with another scale.
     pub fn view(&mut self, id: TensorId, form: Tensor) -> Result<TensorId, Error> {
         check(form)?;
-        let Look { tensor, memory } = self.looks[id.0];
+        let Look { tensor, memory } = self.known(id)?;
         if form.shape.count() != tensor.shape.count() {
             return Err(Error::Shape(tensor.shape));
         }
@@ -120,7 +120,7 @@ impl Builder {
         if self.steps.len() == STEPS_MAX {
             return Err(Error::TooLarge);
         }
-        let forms: Vec<Tensor> = inputs.iter().map(|id| self.form(*id)).collect();
+        let forms = inputs.iter().map(|id| self.form(*id)).collect::<Result<Vec<_>, _>>()?;
         let mut kernel = Kernel::new(self.target, op, &forms, output)?;
         if self.target.ways > 1 && kernel.work() < WORK_MIN {
             kernel = Kernel::new(Target { ways: 1, ..self.target }, op, &forms, output)?;
@@ -136,6 +136,7 @@ impl Builder {
 
     /// The plan whose outputs are `outputs`, in that order.
     pub fn finish(self, outputs: &[TensorId]) -> Result<Plan, Error> {
+        outputs.iter().try_for_each(|id| self.known(*id).map(drop))?;
         let Self { target, looks, memories, constants, steps, inputs, work } = self;
         let wishes = wishes(&looks, &memories, &steps, outputs);
         let (places, arena_bytes) = arena::place(&wishes);
@@ -171,6 +172,11 @@ impl Builder {
             arena_bytes,
             work,
         })
+    }
+
+    /// An id of another builder may be beyond the last tensor here.
+    fn known(&self, id: TensorId) -> Result<Look, Error> {
+        self.looks.get(id.0).copied().ok_or(Error::Unknown)
     }
 
     fn written(&mut self, tensor: Tensor) -> Result<TensorId, Error> {
@@ -341,5 +347,27 @@ impl Random {
     /// 0 to `end`, exclusive.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % end as u64).expect("below a usize")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::Pointwise;
+    use crate::{Isa, Quant, Shape};
+
+    #[test]
+    fn tensors_of_a_larger_graph_are_refused() {
+        let shape = Shape::new(&[4]).expect("small");
+        let form = Tensor { shape, element: Element::U8(Quant { scale: 1.0, zero_point: 0 }) };
+        let graph = || Builder::new(Target { isa: Isa::SCALAR, ways: 1 }, form).expect("sound");
+        let (mut larger, _) = graph();
+        let foreign = larger.input(form).expect("sound");
+        let (mut builder, _) = graph();
+        assert_eq!(builder.form(foreign), Err(Error::Unknown));
+        assert_eq!(builder.view(foreign, form), Err(Error::Unknown));
+        let added = builder.add(&Op::Pointwise(Pointwise::Relu), &[foreign], form);
+        assert_eq!(added, Err(Error::Unknown));
+        assert_eq!(builder.finish(&[foreign]).err(), Some(Error::Unknown));
     }
 }

@@ -7,8 +7,8 @@
 use crate::error::Error;
 use crate::kernel::Inputs;
 use crate::requant::Activation;
-use crate::tensor::{Shape, Tensor};
-use crate::window::{Axis, Window};
+use crate::tensor::Tensor;
+use crate::window::{Axes, Axis, Window};
 
 /// Channels that are summed together.
 const CHANNELS: usize = 256;
@@ -70,16 +70,12 @@ impl Step {
         output: Tensor,
         pool: Pool,
     ) -> Result<Self, Error> {
-        let [rows, columns, channels] = input.shape.as_picture()?;
-        let rows = Axis::new(window, 0, rows)?;
-        let columns = Axis::new(window, 1, columns)?;
+        let axes = Axes::new(window, input.shape)?;
         if window.dilation != [1; 2] {
             return Err(Error::Window);
         }
-        let shape = Shape::picture(rows.output, columns.output, channels)?;
-        if shape != output.shape {
-            return Err(Error::Shape(shape));
-        }
+        axes.make(axes.channels, output.shape)?;
+        let Axes { rows, columns, channels } = axes;
         if rows.kernel.min(rows.input) * columns.kernel.min(columns.input) > PLACES_MAX {
             return Err(Error::TooLarge);
         }
@@ -159,7 +155,7 @@ impl Step {
 mod tests {
     use super::*;
     use crate::plan::Random;
-    use crate::{Element, Op, Padding, alone};
+    use crate::{Element, Op, Padding, Shape, alone};
     use std::vec::Vec;
 
     fn pool(op: &Op<'_>, input: (Tensor, &[u8]), sides: &[usize]) -> Result<Vec<u8>, Error> {

@@ -1,6 +1,7 @@
 //! How a kernel slides over a picture: sizes, strides and padding as TFLite counts them.
 
 use crate::error::Error;
+use crate::tensor::Shape;
 
 /// Longest side, kernel, stride or dilation; keeps every product of four far from overflow.
 const SIDE_MAX: usize = 1 << 14;
@@ -31,6 +32,34 @@ impl Window {
     /// The window of a 1x1 kernel.
     pub const POINT: Self =
         Self { kernel: [1; 2], stride: [1; 2], dilation: [1; 2], padding: Padding::Valid };
+}
+
+/// A window laid over a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Axes {
+    pub(crate) rows: Axis,
+    pub(crate) columns: Axis,
+    /// Channels of the picture.
+    pub(crate) channels: usize,
+}
+
+impl Axes {
+    pub(crate) fn new(window: &Window, input: Shape) -> Result<Self, Error> {
+        let [rows, columns, channels] = input.as_picture()?;
+        let [rows, columns] = [Axis::new(window, 0, rows)?, Axis::new(window, 1, columns)?];
+        Ok(Self { rows, columns, channels })
+    }
+
+    /// Taps of the kernel.
+    pub(crate) const fn taps(&self) -> usize {
+        self.rows.kernel * self.columns.kernel
+    }
+
+    /// Refuses an output of another shape than these axes make of `channels`.
+    pub(crate) fn make(&self, channels: usize, output: Shape) -> Result<(), Error> {
+        let shape = Shape::picture(self.rows.output, self.columns.output, channels)?;
+        if shape == output { Ok(()) } else { Err(Error::Shape(shape)) }
+    }
 }
 
 /// One axis of a window laid over an input.

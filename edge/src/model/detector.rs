@@ -22,6 +22,8 @@ use tract_tflite::tflite::{BuiltinOperator, TensorType};
 
 /// Most anchors of a detector.
 const ANCHORS_MAX: usize = 1 << 20;
+/// Most operators that a head's bytes go through on their way to the post-processing.
+const PASSES_MAX: usize = 16;
 const POST_PROCESS: &str = "TFLite_Detection_PostProcess";
 
 /// A graph's end.
@@ -114,7 +116,8 @@ fn parted<'g, 'a>(
     fit.then_some([boxes, scores])
 }
 
-/// Walks from a tensor back to the heads it is made of; `false` where they are too many.
+/// Walks from a tensor back to the heads it is made of; `false` where they are too many. Goes
+/// no deeper than [`PASSES_MAX`] passes: what stands before them is the network's.
 fn part<'g, 'a>(
     graph: &'g Graph<'a>,
     mut head: Head<'g, 'a>,
@@ -122,7 +125,7 @@ fn part<'g, 'a>(
 ) -> bool {
     while let Some(operator) = graph.writer(head.tensor) {
         let Ok(input) = operator.input(0) else { break };
-        if !keeps_count(graph, operator) {
+        if head.passes.len() == PASSES_MAX || !keeps_count(graph, operator) {
             break;
         }
         if is_view(graph, operator, input) {
@@ -213,6 +216,9 @@ fn options(post: &Operator<'_>, columns: usize) -> Result<(Options, Rules, u8), 
     let score_min = real("nms_score_threshold")?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0..=1e6")]
     let most = need("max_detections")? as usize;
+    if most == 0 {
+        return Err("has max_detections 0, at least 1 is expected".into());
+    }
     let rules = Rules { iou: real("nms_iou_threshold")?, within_class: many, most };
     Ok((Options { scales, columns, background, score_min, many }, rules, count))
 }

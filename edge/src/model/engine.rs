@@ -3,13 +3,13 @@
 
 use super::float::{Float, Port};
 use super::graph::{Graph, Refusal};
-use super::lower::lower;
+use super::lower::{is_weighted, lower};
 use super::threads::{Crew, Desk};
 use edge_infer::{Alone, Plan, Target, Tensor};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use tract_tflite::tflite::{BuiltinOperator, TensorType};
+use tract_tflite::tflite::TensorType;
 
 /// A graph that is ready to run.
 #[derive(Debug)]
@@ -104,13 +104,10 @@ fn place(ports: &[Port], index: usize) -> Range<usize> {
 
 /// Whether what has weights in a graph multiplies real numbers.
 fn is_real(graph: &Graph<'_>, outputs: &[usize]) -> bool {
-    use BuiltinOperator as B;
     let Ok(needed) = graph.needed(outputs) else { return false };
     needed.iter().any(|operator| {
-        let weighted =
-            matches!(operator.code, B::CONV_2D | B::DEPTHWISE_CONV_2D | B::FULLY_CONNECTED);
         let input = operator.input(0).and_then(|input| graph.type_of(input));
-        weighted && input == Ok(TensorType::FLOAT32)
+        is_weighted(operator.code) && input == Ok(TensorType::FLOAT32)
     })
 }
 

@@ -1,5 +1,6 @@
 //! Why a model was not loaded.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// What kind of thing was wrong.
@@ -31,10 +32,24 @@ impl Error {
     }
 }
 
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.context)
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&one_line(&format!("{}: {}", self.path.display(), self.context)))
     }
+}
+
+/// Paths, and the names in a file, are a stranger's: what would end a line or move a terminal's
+/// cursor is escaped.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
 }
 
 impl std::error::Error for Error {}

@@ -192,7 +192,7 @@ impl<'a> Operator<'a> {
         let builtin = i32::from(code.deprecated_builtin_code()).max(code.builtin_code().0);
         let builtin = BuiltinOperator(builtin);
         let name = match (builtin, code.custom_code()) {
-            (BuiltinOperator::CUSTOM, Some(custom)) => printable(custom),
+            (BuiltinOperator::CUSTOM, Some(custom)) => short(custom),
             _ => builtin
                 .variant_name()
                 .map_or_else(|| format!("number {}", builtin.0), ToOwned::to_owned),
@@ -257,7 +257,7 @@ fn lies_outside(table: &flatbuffers::Table<'_>, field: u16) -> bool {
     bytes.is_some_and(|bytes| u64::from_le_bytes(*bytes) > 1)
 }
 
-/// At most 80 characters, none of which moves a terminal's cursor.
-fn printable(name: &str) -> String {
-    name.chars().filter(|c| !c.is_control()).take(80).collect()
+/// At most 80 characters; an error escapes those that would move a terminal's cursor.
+fn short(name: &str) -> String {
+    name.chars().take(80).collect()
 }

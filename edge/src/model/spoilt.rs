@@ -117,6 +117,13 @@ fn a_tensor_in_the_way_is_named() {
         (|f| f.tensor("input").sides[3] = 4, "has weights for 3 channels, its input has 4"),
         (|f| f.tensor("input").type_ = TensorType::INT32, "elements of this type are not"),
         (|f| f.tensor("boxes/reshape").sides[1] = 31, "makes [1, 31, 1, 4] of [1, 4, 4, 8]"),
+        (
+            |f| {
+                f.operators[0].code = Op::WHILE;
+                f.tensor("trunk").name = "two\nlines\r\u{1b}[2J";
+            },
+            r"operator WHILE (tensor 'two\nlines\r\u{1b}[2J') is not supported",
+        ),
     ]);
 }
 
@@ -131,6 +138,7 @@ fn post_processing_in_the_way_is_named() {
         (|f| *f.option("num_classes") = 0.0, "has more than 255 classes, or none"),
         (|f| *f.option("y_scale") = f32::NAN, "has no usable option y_scale"),
         (|f| *f.option("y_scale") = 0.0, "has a scale of 0"),
+        (|f| *f.option("max_detections") = 0.0, "has max_detections 0, at least 1 is expected"),
         (|f| f.options.clear(), "has no usable option y_scale"),
     ]);
 }
@@ -154,6 +162,28 @@ fn heads_are_found_where_they_can_be() {
         let end = super::detector::end(&graph).expect("a detector's");
         let names: Vec<_> = end.outputs.iter().map(|output| graph.name(*output)).collect();
         assert_eq!(names, expect);
+    }
+}
+
+/// However many operators a hostile file puts between a head and the post-processing.
+#[test]
+fn the_way_back_to_the_heads_is_bounded() {
+    for code in [Op::CONCATENATION, Op::RELU6] {
+        let mut file = File::sound();
+        let post = file.operators.pop().expect("the post-processing");
+        let step = Operator { code, ..file.operators[6].clone() };
+        let mut last = 15;
+        for _ in 0..1000 {
+            let output = i32::try_from(file.tensors.len()).expect("few");
+            file.tensors.push(Tensor { name: "step", ..file.tensors[15].clone() });
+            file.operators.push(Operator { inputs: vec![last], output, ..step.clone() });
+            last = output;
+        }
+        let inputs = vec![14, last, 16];
+        file.operators.push(Operator { inputs, ..post });
+        let model = Model::from_bytes(Path::new("m"), &file.bytes());
+        let model = model.unwrap_or_else(|error| panic!("{code:?}: {error}"));
+        Arc::new(model).detector().detect();
     }
 }
 

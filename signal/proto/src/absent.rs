@@ -1,8 +1,8 @@
 //! Messages for peers who are not here yet, kept for a few seconds.
 //!
 //! Bounds: per absent peer [`MESSAGES_MAX`] and [`BYTES_MAX`], in all [`ALL_BYTES_MAX`]; the
-//! newest message is refused, never an older one dropped. A peer's messages expire together,
-//! counted from the first.
+//! newest message is refused, never an older one dropped. What one sender left for a peer
+//! expires together, counted from its first message: nobody shortens another's time.
 
 use crate::peer_id::PeerId;
 use alloc::collections::BTreeMap;
@@ -30,12 +30,19 @@ pub struct Absent {
 
 #[derive(Debug, Default)]
 struct Queue {
-    messages: Vec<(PeerId, String)>,
+    /// In the order they came; the first is always among the next to expire.
+    messages: Vec<Waiting>,
     bytes: usize,
-    /// When it expires.
+    /// Senders who heard already that this peer is not to be had, and until when that holds.
+    told: Vec<(PeerId, u64)>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    src: PeerId,
+    text: String,
+    /// When it expires: the same for all of one sender.
     due_ms: u64,
-    /// Senders who heard already that this peer is not to be had.
-    told: Vec<PeerId>,
 }
 
 /// What became of a message.
@@ -57,7 +64,7 @@ impl Absent {
         Self { queues: BTreeMap::new(), bytes: 0 }
     }
 
-    /// Keeps `text` from `src` for `dst`; what is the first for `dst` sets when all expire.
+    /// Keeps `text` from `src` for `dst`, until `due_ms` or as long as what `src` left before.
     pub fn keep(&mut self, src: &PeerId, dst: &PeerId, text: String, due_ms: u64) -> Kept {
         let cost = text.len() + OVERHEAD;
         let room_in_all = self.bytes + cost <= ALL_BYTES_MAX;
@@ -67,8 +74,8 @@ impl Absent {
             }
             self.bytes += cost;
             let bytes = text.len();
-            let messages = alloc::vec![(src.clone(), text)];
-            let queue = Queue { messages, bytes, due_ms, told: Vec::new() };
+            let messages = alloc::vec![Waiting { src: src.clone(), text, due_ms }];
+            let queue = Queue { messages, bytes, told: Vec::new() };
             self.queues.insert(dst.clone(), queue);
             return Kept::First;
         };
@@ -76,52 +83,61 @@ impl Absent {
         if room && room_in_all {
             self.bytes += cost;
             queue.bytes += text.len();
-            queue.messages.push((src.clone(), text));
+            let earlier = queue.messages.iter().find(|waiting| waiting.src == *src);
+            let due_ms = earlier.map_or(due_ms, |waiting| waiting.due_ms);
+            queue.messages.push(Waiting { src: src.clone(), text, due_ms });
             return Kept::Behind;
         }
-        if queue.told.contains(src) || queue.told.len() == MESSAGES_MAX {
+        let is_told = queue.told.iter().any(|(told, _)| told == src);
+        if is_told || queue.told.len() == MESSAGES_MAX {
             return Kept::RefusedAgain;
         }
-        queue.told.push(src.clone());
+        queue.told.push((src.clone(), due_ms));
         Kept::Refused
     }
 
     /// What waits for `dst`, who has come: texts in order.
     pub fn take(&mut self, dst: &PeerId) -> impl Iterator<Item = String> + use<> {
-        self.remove(dst).messages.into_iter().map(|(_, text)| text)
+        let queue = self.queues.remove(dst).unwrap_or_default();
+        self.bytes -= queue.bytes + queue.messages.len() * OVERHEAD;
+        queue.messages.into_iter().map(|waiting| waiting.text)
     }
 
-    /// Gives up on `dst`: who is to be told so, each once.
-    pub fn expire(&mut self, dst: &PeerId) -> Vec<PeerId> {
-        let queue = self.remove(dst);
-        let mut senders: Vec<PeerId> = queue.messages.into_iter().map(|(src, _)| src).collect();
+    /// Gives up on what is due for `dst`: who is to be told so, each once.
+    pub fn expire(&mut self, now_ms: u64, dst: &PeerId) -> Vec<PeerId> {
+        let Some(queue) = self.queues.get_mut(dst) else { return Vec::new() };
+        let mut senders = Vec::new();
+        for waiting in queue.messages.extract_if(.., |waiting| waiting.due_ms <= now_ms) {
+            queue.bytes -= waiting.text.len();
+            self.bytes -= waiting.text.len() + OVERHEAD;
+            senders.push(waiting.src);
+        }
         senders.sort_unstable();
         senders.dedup();
-        senders.retain(|src| !queue.told.contains(src));
+        senders.retain(|src| !queue.told.iter().any(|(told, _)| told == src));
+        queue.told.retain(|(_, until_ms)| *until_ms > now_ms);
+        if queue.messages.is_empty() {
+            self.queues.remove(dst);
+        }
         senders
     }
 
-    /// When what waits for `dst` expires.
+    /// When the next of what waits for `dst` expires.
     pub fn due_ms(&self, dst: &PeerId) -> Option<u64> {
-        self.queues.get(dst).map(|queue| queue.due_ms)
+        let first = self.queues.get(dst).and_then(|queue| queue.messages.first());
+        first.map(|waiting| waiting.due_ms)
     }
 
     /// How many bytes wait, bookkeeping included.
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
-
-    fn remove(&mut self, dst: &PeerId) -> Queue {
-        let queue = self.queues.remove(dst).unwrap_or_default();
-        self.bytes -= queue.bytes + queue.messages.len() * OVERHEAD;
-        queue
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::format;
+    use std::{format, vec};
 
     fn id(text: &str) -> PeerId {
         PeerId::parse(text).unwrap()
@@ -136,7 +152,7 @@ mod tests {
         assert_eq!(absent.take(&id("z")).collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(absent.take(&id("z")).count(), 0);
         assert_eq!(absent.bytes(), 1 + OVERHEAD);
-        assert_eq!(absent.expire(&id("y")), [id("a")]);
+        assert_eq!(absent.expire(9, &id("y")), [id("a")]);
         assert_eq!(absent.bytes(), 0);
     }
 
@@ -150,12 +166,27 @@ mod tests {
         assert_eq!(absent.keep(&id("a"), &id("z"), "x".into(), 9), Kept::Refused);
         assert_eq!(absent.keep(&id("a"), &id("z"), "x".into(), 9), Kept::RefusedAgain);
         assert_eq!(absent.keep(&id("b"), &id("z"), "x".into(), 9), Kept::Refused);
-        assert!(absent.expire(&id("z")).is_empty(), "all of them know already");
+        assert!(absent.expire(9, &id("z")).is_empty(), "all of them know already");
         let half = "x".repeat(BYTES_MAX / 2);
         assert_eq!(absent.keep(&id("a"), &id("z"), half.clone(), 9), Kept::First);
         assert_eq!(absent.keep(&id("a"), &id("z"), half.clone(), 9), Kept::Behind);
         assert_eq!(absent.keep(&id("a"), &id("z"), "x".into(), 9), Kept::Refused);
         assert_eq!(absent.take(&id("z")).count(), 2);
+    }
+
+    #[test]
+    fn each_sender_has_its_own_time() {
+        let mut absent = Absent::default();
+        let (a, b, z) = (id("a"), id("b"), id("z"));
+        assert_eq!(absent.keep(&a, &z, "1".into(), 5), Kept::First);
+        assert_eq!(absent.keep(&b, &z, "2".into(), 9), Kept::Behind);
+        assert_eq!(absent.keep(&a, &z, "3".into(), 9), Kept::Behind);
+        assert!(absent.expire(4, &z).is_empty());
+        assert_eq!((absent.due_ms(&z), absent.expire(5, &z)), (Some(5), vec![a.clone()]));
+        assert_eq!((absent.due_ms(&z), absent.bytes()), (Some(9), 1 + OVERHEAD));
+        assert_eq!(absent.keep(&a, &z, "4".into(), 12), Kept::Behind);
+        assert_eq!(absent.expire(9, &z), [b]);
+        assert_eq!((absent.expire(12, &z), absent.due_ms(&z), absent.bytes()), (vec![a], None, 0));
     }
 
     #[test]
@@ -169,7 +200,7 @@ mod tests {
         assert_eq!(kept, ALL_BYTES_MAX / (BYTES_MAX + OVERHEAD));
         assert!(absent.bytes() <= ALL_BYTES_MAX);
         for number in 0..kept {
-            absent.expire(&id(&format!("p{number}")));
+            absent.expire(9, &id(&format!("p{number}")));
         }
         let mut kept = 0;
         while absent.keep(&id("a"), &id(&format!("p{kept}")), String::new(), 9) == Kept::First {

@@ -32,6 +32,9 @@ impl Prefix {
     /// Reads `ADDRESS/LENGTH`, or an address alone for itself.
     pub fn parse(text: &str) -> Option<Self> {
         let (address, length) = match text.split_once('/') {
+            Some((_, length)) if !length.bytes().all(|digit| digit.is_ascii_digit()) => {
+                return None;
+            }
             Some((address, length)) => (address, Some(length.parse().ok()?)),
             None => (text, None),
         };
@@ -132,6 +135,11 @@ impl Site {
             IpAddr::V6(v6) => u128::from(upper(v6)) << 64,
         })
     }
+
+    /// What tells it from other sites.
+    pub const fn bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
 }
 
 /// The client's address: `peer`'s own, or what trusted proxies say, namely the right-most hop
@@ -192,11 +200,14 @@ mod tests {
         for (prefix, address, held) in table {
             assert_eq!(Prefix::parse(prefix).unwrap().contains(ip(address)), held, "{prefix}");
         }
-        for wrong in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "x", "10.0.0.0/", "1.2.3.4/255"] {
+        for wrong in
+            ["", "10.0.0.0/33", "::/129", "10.0.0/8", "x", "10.0.0.0/", "1.2.3.4/255", "::/+8"]
+        {
             assert_eq!(Prefix::parse(wrong), None, "{wrong}");
         }
     }
 
+    /// S15, S20.
     #[test]
     fn each_home_is_a_network() {
         let abroad = Grouping::default();
@@ -223,6 +234,7 @@ mod tests {
         }
     }
 
+    /// S19.
     #[test]
     fn a_forwarded_address_counts_only_from_a_trusted_proxy() {
         let trusted: Vec<_> = ["10.0.0.0/8", "::1"].into_iter().filter_map(Prefix::parse).collect();

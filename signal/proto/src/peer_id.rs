@@ -102,6 +102,7 @@ mod tests {
         assert!(Token::parse(&"x".repeat(65)).is_none());
     }
 
+    /// S23.
     #[test]
     fn neither_is_ever_printed() {
         let (id, token) = (PeerId::parse("mine").unwrap(), Token::parse("mine").unwrap());

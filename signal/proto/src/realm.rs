@@ -158,6 +158,8 @@ struct Client {
 struct Seat {
     holder: Conn,
     challenger: Option<Conn>,
+    /// When the challenge ends: a challenger that connects anew does not prolong it.
+    until_ms: u64,
 }
 
 /// Thousandths of a message that may be sent now.
@@ -263,9 +265,13 @@ impl Realm {
         self.clients.insert(conn, Box::new(client));
         match seat {
             Some(seat) if holder.is_none() => {
-                self.seats.insert(id, Seat { challenger: Some(conn), ..seat });
-                self.timers.insert((now_ms + CONTEST_MS, Timer::Contest(conn)));
-                self.outputs.push_back(Output::Ping(seat.holder));
+                let mut until_ms = seat.until_ms;
+                if challenger.is_none() {
+                    until_ms = now_ms + CONTEST_MS;
+                    self.outputs.push_back(Output::Ping(seat.holder));
+                }
+                self.seats.insert(id, Seat { challenger: Some(conn), until_ms, ..seat });
+                self.timers.insert((until_ms, Timer::Contest(conn)));
             }
             Some(Seat { challenger: Some(stranger), .. }) => {
                 self.refuse(stranger);
@@ -327,8 +333,11 @@ impl Realm {
                 Timer::Alive(conn) => self.check_alive(now_ms, conn),
                 Timer::Contest(conn) => self.end_contest(conn),
                 Timer::Absent(dst) => {
-                    for src in self.absent.expire(&dst) {
+                    for src in self.absent.expire(now_ms, &dst) {
                         self.tell_expired(&src, &dst);
+                    }
+                    if let Some(due) = self.absent.due_ms(&dst) {
+                        self.timers.insert((due, Timer::Absent(dst)));
                     }
                 }
             }
@@ -477,7 +486,7 @@ impl Realm {
         for text in self.absent.take(&id) {
             self.outputs.push_back(Output::Send(conn, text));
         }
-        self.seats.insert(id, Seat { holder: conn, challenger: None });
+        self.seats.insert(id, Seat { holder: conn, challenger: None, until_ms: 0 });
     }
 
     fn relay(&mut self, now_ms: u64, src: &PeerId, dst: &PeerId, message: &Message<'_>) {

@@ -7,8 +7,9 @@
 //!  | type  | length| cookie | transaction id    | attributes: type, length, value, padding
 //!  +-------+-------+--------+-------------------+------------------- - -
 //! ```
-//! Integers are big-endian; `length` counts what follows the transaction id. An answer is one
-//! datagram with one attribute, so nobody gains by asking in another's name.
+//! Integers are big-endian; `length` counts what follows the transaction id. Attributes that do
+//! not fill it exactly make the whole no STUN. An answer is one datagram, at most [`GROWTH_MAX`]
+//! bytes longer than what it answers, so nobody gains by asking in another's name.
 #![deny(clippy::indexing_slicing)]
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,6 +20,10 @@ pub type Transaction = [u8; 12];
 
 /// The longest datagram written here, in bytes: a head and an IPv6 address.
 pub const DATAGRAM_MAX: usize = 44;
+
+/// The bytes that an answer may be longer than its request: an IPv6 address; for IPv4 and for
+/// refusals it is half of that.
+pub const GROWTH_MAX: usize = 24;
 
 /// A datagram to send.
 pub type Datagram = Vec<u8, DATAGRAM_MAX>;
@@ -31,6 +36,8 @@ const MAPPED_ADDRESS: u16 = 0x0001;
 const ERROR_CODE: u16 = 0x0009;
 const UNKNOWN_ATTRIBUTES: u16 = 0x000a;
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+const MESSAGE_INTEGRITY: u16 = 0x0008;
+const MESSAGE_INTEGRITY_SHA256: u16 = 0x001c;
 const FINGERPRINT: u16 = 0x8028;
 const FINGERPRINT_XOR: u32 = 0x5354_554e;
 
@@ -52,15 +59,19 @@ impl Request {
         if kind != BINDING_REQUEST {
             return None;
         }
-        let mut unknown = Vec::new();
+        let (mut unknown, mut is_sealed) = (Vec::new(), false);
         for (kind, value, before) in Attributes::of(datagram, attributes) {
             match kind {
-                FINGERPRINT if value != fingerprint(before).to_be_bytes() => return None,
-                // USERNAME, MESSAGE-INTEGRITY, REALM, NONCE, the SHA-256 pair and USERHASH:
-                // credentials that a server which asks for none passes over.
-                0x0006 | 0x0008 | 0x0014 | 0x0015 | 0x001c..=0x001e => {}
+                FINGERPRINT if !is_fingerprint(datagram, value, before) => return None,
+                // What follows an integrity is not covered by it, and counts for nothing (s14.5).
+                MESSAGE_INTEGRITY | MESSAGE_INTEGRITY_SHA256 => is_sealed = true,
+                // Credentials, which a server that asks for none passes over: USERNAME, REALM,
+                // NONCE, PASSWORD-ALGORITHM, USERHASH. And what is known, but means nothing in
+                // a request (s6.3): MAPPED-ADDRESS, ERROR-CODE, UNKNOWN-ATTRIBUTES and
+                // XOR-MAPPED-ADDRESS.
+                0x0006 | 0x0014 | 0x0015 | 0x001d | 0x001e | 0x0001 | 0x0009 | 0x000a | 0x0020 => {}
                 // RFC 5780's CHANGE-REQUEST and the like are to be refused by name.
-                0..=0x7fff => {
+                0..=0x7fff if !is_sealed => {
                     let _ = unknown.push(kind);
                 }
                 _ => {}
@@ -117,16 +128,16 @@ pub fn parse_answer(datagram: &[u8], transaction: Transaction) -> Option<SocketA
     if kind != BINDING_SUCCESS || answered != transaction {
         return None;
     }
-    let mut plain = None;
+    let (mut masked, mut plain) = (None, None);
     for (kind, value, before) in Attributes::of(datagram, attributes) {
         match kind {
-            XOR_MAPPED_ADDRESS => return parse_address(value, Some(transaction)),
+            XOR_MAPPED_ADDRESS => masked = Some(parse_address(value, Some(transaction))?),
             MAPPED_ADDRESS => plain = parse_address(value, None),
-            FINGERPRINT if value != fingerprint(before).to_be_bytes() => return None,
+            FINGERPRINT if !is_fingerprint(datagram, value, before) => return None,
             _ => {}
         }
     }
-    plain
+    masked.or(plain)
 }
 
 /// Whether a datagram has a STUN head, as opposed to DTLS or media on the same socket.
@@ -173,13 +184,15 @@ fn parse_head(datagram: &[u8]) -> Option<(u16, Transaction, &[u8])> {
     let (cookie, rest) = rest.split_first_chunk()?;
     let (transaction, attributes) = rest.split_first_chunk()?;
     let length = usize::from(u16::from_be_bytes(*length));
-    let fits = length == attributes.len() && length % 4 == 0;
+    let mut walk = Attributes::of(datagram, attributes);
+    walk.by_ref().for_each(drop);
+    let is_whole = length == attributes.len() && walk.rest.is_empty();
     let stun = u32::from_be_bytes(*cookie) == COOKIE;
-    (fits && stun).then_some((u16::from_be_bytes(*kind), *transaction, attributes))
+    (is_whole && stun).then_some((u16::from_be_bytes(*kind), *transaction, attributes))
 }
 
 /// Type and value of each attribute, and the datagram's bytes before it; stops at the first
-/// that does not fit.
+/// that does not fit, which [`parse_head`] lets nobody see.
 struct Attributes<'a> {
     datagram: &'a [u8],
     rest: &'a [u8],
@@ -203,6 +216,11 @@ impl<'a> Iterator for Attributes<'a> {
         self.rest = rest.get(length.next_multiple_of(4)..)?;
         Some((u16::from_be_bytes(*kind), value, before))
     }
+}
+
+/// Whether a FINGERPRINT is the last attribute and right.
+fn is_fingerprint(datagram: &[u8], value: &[u8], before: &[u8]) -> bool {
+    before.len() + 8 == datagram.len() && value == fingerprint(before).to_be_bytes()
 }
 
 /// FINGERPRINT over the bytes before it (RFC 8489 s14.7).
@@ -247,6 +265,36 @@ mod tests {
         0x7a, 0x3b, 0xcf,
     ];
 
+    /// RFC 5769 s2.2, s2.3: the answers to it, and s2.4, a request with long-term credentials.
+    const ANSWER_V4: &str = "0101003c2112a442b7e7a701bc34d686fa87dfae8022000b7465737420766563746f\
+        7220002000080001a147e112a643000800142b91f599fd9e90c38c7489f92af9ba53f06be7d780280004c07d\
+        4c96";
+    const ANSWER_V6: &str = "010100482112a442b7e7a701bc34d686fa87dfae8022000b7465737420766563746f\
+        7220002000140002a1470113a9faa5d3f179bc25f4b5bed2b9d900080014a382954e4be67bf11784c97c8292\
+        c275bfe3ed4180280004c8fb0b4c";
+    const LONG_TERM: &str = "000100602112a44278ad3433c6ad72c029da412e00060012e3839ee38388e383aae3\
+        8383e382afe382b900000015001c662f2f3439396b39353464364f4c33346f4c39465354767936347341001\
+        4000b6578616d706c652e6f72670000080014f67024656dd64a3e02b8e0712e85c9a28ca89666";
+
+    fn bytes(hex: &str) -> Vec<u8, 128> {
+        let digits: Vec<u8, 256> =
+            hex.chars().filter_map(|it| it.to_digit(16)?.try_into().ok()).collect();
+        digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+    }
+
+    /// A request with these attributes, each a type and a value of whole words.
+    fn request_with(attributes: &[(u16, &[u8])]) -> Vec<u8, 128> {
+        let mut whole: Vec<u8, 128> = request(TRANSACTION).iter().copied().collect();
+        for (kind, value) in attributes {
+            put(&mut whole, kind.to_be_bytes());
+            put(&mut whole, u16::try_from(value.len()).unwrap().to_be_bytes());
+            whole.extend_from_slice(value).unwrap();
+        }
+        let length = u16::try_from(whole.len() - 20).unwrap().to_be_bytes();
+        whole[2..4].copy_from_slice(&length);
+        whole
+    }
+
     #[test]
     fn asks_and_answers_both_families() {
         for (source, seen, length) in [
@@ -290,6 +338,82 @@ mod tests {
         let mut wrong = SAMPLE;
         wrong[30] ^= 1;
         assert_eq!(Request::parse(&wrong), None, "the fingerprint tells");
+    }
+
+    #[test]
+    fn the_answers_of_the_rfc_are_read_until_a_bit_is_wrong() {
+        for (hex, seen) in [
+            (ANSWER_V4, "192.0.2.1:32853"),
+            (ANSWER_V6, "[2001:db8:1234:5678:11:2233:4455:6677]:32853"),
+        ] {
+            let answer = bytes(hex);
+            assert_eq!(parse_answer(&answer, TRANSACTION), seen.parse().ok());
+            for bit in 0..answer.len() * 8 {
+                let mut wrong = answer.clone();
+                wrong[bit / 8] ^= 1 << (bit % 8);
+                // Where a wrong bit takes the FINGERPRINT for something else, none is there.
+                let has_print = parse_head(&wrong).is_some_and(|(_, _, rest)| {
+                    Attributes::of(&wrong, rest).any(|(kind, ..)| kind == FINGERPRINT)
+                });
+                assert!(!has_print || parse_answer(&wrong, TRANSACTION).is_none(), "bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn credentials_are_passed_over() {
+        let request = Request::parse(&bytes(LONG_TERM)).unwrap();
+        let source = "192.0.2.1:32853".parse().unwrap();
+        assert_eq!(parse_answer(&request.answer(source), request.transaction), Some(source));
+    }
+
+    #[test]
+    fn what_must_be_understood_is_named() {
+        type Attribute = (u16, &'static [u8]);
+        let change: Attribute = (3, &[0, 0, 0, 6]);
+        let integrity: Attribute = (8, &[7; 20]);
+        let table: [(&[Attribute], &[u16]); 7] = [
+            (&[change], &[3]),
+            (&[(0x7fff, &[]), change, (0x24, &[0; 4])], &[0x7fff, 3]),
+            // Optional, known without meaning here, or behind an integrity that does not cover it.
+            (&[(0x8022, b"name"), (0x802c, &[])], &[]),
+            (&[(1, &[0; 8]), (0x20, &[0; 8])], &[]),
+            (&[integrity, change], &[]),
+            (&[change, integrity], &[3]),
+            (&[], &[]),
+        ];
+        for (attributes, unknown) in table {
+            let whole = request_with(attributes);
+            let request = Request::parse(&whole).unwrap();
+            assert_eq!(request.unknown[..], *unknown, "{attributes:?}");
+            for source in ["192.0.2.1:1", "[2001:db8::1]:1"] {
+                let answer = request.answer(source.parse().unwrap());
+                assert_eq!(answer[..2], [1, if unknown.is_empty() { 1 } else { 0x11 }]);
+                assert!(answer.len() <= whole.len() + GROWTH_MAX);
+                let is_small = source.starts_with("192") || !unknown.is_empty();
+                assert!(!is_small || answer.len() <= whole.len() + GROWTH_MAX / 2);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_whole_gets_no_answer() {
+        // An attribute that ends beyond the datagram, and a rest that is too short for one.
+        let mut long = request_with(&[(0x8022, b"name")]);
+        long[23] = 8;
+        assert_eq!(Request::parse(&long), None);
+        long[23] = 5;
+        assert_eq!(Request::parse(&long), None);
+        // A FINGERPRINT is right only at the end, and only with four bytes.
+        let mut sealed = request_with(&[(FINGERPRINT, &[0; 4])]);
+        let print = fingerprint(&sealed[..20]).to_be_bytes();
+        sealed[24..28].copy_from_slice(&print);
+        assert!(Request::parse(&sealed).is_some());
+        let mut early = request_with(&[(FINGERPRINT, &[0; 4]), (0x8022, b"name")]);
+        let print = fingerprint(&early[..20]).to_be_bytes();
+        early[24..28].copy_from_slice(&print);
+        assert_eq!(Request::parse(&early), None);
+        assert_eq!(Request::parse(&request_with(&[(FINGERPRINT, &[])])), None);
     }
 
     #[test]

@@ -155,6 +155,8 @@ pub struct Decoder {
     message: Vec<u8>,
     /// How many bytes of `message` are known to be whole UTF-8 characters.
     valid: usize,
+    /// Frames that ended without ending a message, since [`Self::take_fragments`].
+    fragments: u32,
     control: Control,
 }
 
@@ -182,8 +184,15 @@ impl Decoder {
             begun: None,
             message: Vec::new(),
             valid: 0,
+            fragments: 0,
             control: Short::new(),
         }
+    }
+
+    /// How many frames have ended since last asked that were not the end of a message: they
+    /// too are frames that a client sends, and may be many where they are empty.
+    pub const fn take_fragments(&mut self) -> u32 {
+        core::mem::replace(&mut self.fragments, 0)
     }
 
     /// Takes bytes off the front of `input` until a message is whole or none are left.
@@ -256,8 +265,7 @@ impl Decoder {
         let length = usize::try_from(head.length).map_err(|_| Error::TooBig)?;
         if head.opcode.is_control() {
             self.control.clear();
-            let fits = head.last && length <= CONTROL_MAX;
-            return if fits { Ok(length) } else { Err(Error::Protocol) };
+            return Ok(length);
         }
         match (head.opcode, self.begun) {
             (Opcode::Continue, Some(_)) => {}
@@ -300,6 +308,7 @@ impl Decoder {
             Opcode::Close => Message::Close(parse_close(&self.control)?),
             Opcode::Continue | Opcode::Text | Opcode::Binary => {
                 if !head.last {
+                    self.fragments = self.fragments.saturating_add(1);
                     return Ok(None);
                 }
                 let bytes = core::mem::take(&mut self.message);
@@ -340,6 +349,10 @@ fn parse_head(role: Role, bytes: &[u8]) -> Result<Option<Head>, Error> {
     };
     let opcode = parse_first(first).ok_or(Error::Protocol)?;
     if (second & 0x80 != 0) != (role == Role::Server) {
+        return Err(Error::Protocol);
+    }
+    // Control frames are whole and short (RFC 6455 s5.5); a longer length is not waited for.
+    if opcode.is_control() && (first & 0x80 == 0 || usize::from(second & 0x7f) > CONTROL_MAX) {
         return Err(Error::Protocol);
     }
     let (length, rest) = match second & 0x7f {

@@ -8,7 +8,7 @@ use crate::story::{self, Reel};
 use edge::camera::Frame;
 use edge::camera::jpeg::Decoder;
 use edge::eye::{Eye, Record};
-use edge::model::Model;
+use edge::model::{Detector, Model};
 use edge::store::Change;
 use edge::thumb;
 use edge_core::event::EventId;
@@ -27,18 +27,18 @@ const TENSOR: (u32, u32) = (300, 300);
 /// Calls timed at once, of what takes microseconds.
 const BATCH: u32 = 50;
 
-/// Times every step; without a model those that need none.
-pub(crate) fn run(model: Option<&Path>, rounds: usize, report: &mut Report) -> Result<(), String> {
+/// Times every step; without a detector those that need none.
+pub(crate) fn run(path: Option<&Path>, rounds: usize, report: &mut Report) -> Result<(), String> {
     let frames = story::frames();
-    let load = |path| Engine::load(path, Isa::best());
-    let mut engine = model.map(load).transpose()?;
-    let mut decoding = model.map(load).transpose()?;
-    let seen = engine.as_mut().map(|engine| sightings(&frames, engine)).unwrap_or_default();
+    let load = |path| Model::load(path, None).map_err(|error| error.to_string());
+    let model = path.map(load).transpose()?;
+    let mut engine = path.map(|path| Engine::load(path, Isa::best())).transpose()?;
+    let mut decoding = model.as_ref().map(Model::detector);
+    let seen = decoding.as_mut().map(|it| sightings(&frames, it)).unwrap_or_default();
     let mut steps = vec![gate(&frames), sampling(&frames)];
     let mut wholes = Vec::new();
-    if let (Some(engine), Some(decoding)) = (&mut engine, &mut decoding) {
+    if let (Some(model), Some(engine), Some(decoding)) = (model, &mut engine, &mut decoding) {
         steps.extend([decode(decoding), tracking(&frames, &seen)]);
-        let model = engine.model.clone();
         let inference = |count| Ok(engine.runs(count));
         wholes = vec![Subject::new("inference", Isa::best().name(), inference)];
         wholes.push(whole(&frames, model));
@@ -70,11 +70,11 @@ fn beyond(inference: &Series, whole: &Series, steps: &[Series]) {
 }
 
 /// What the detector sees in each frame.
-fn sightings(frames: &[Vec<u8>], engine: &mut Engine) -> Vec<Detections> {
+fn sightings(frames: &[Vec<u8>], detector: &mut Detector) -> Vec<Detections> {
     let see = |frame: &Vec<u8>| {
-        let (tensor, width, height) = engine.detector.input();
+        let (tensor, width, height) = detector.input();
         story::view(frame).sample_into(tensor, width, height);
-        engine.detector.detect().iter().copied().collect::<Detections>()
+        detector.detect().iter().copied().collect::<Detections>()
     };
     let seen: Vec<Detections> = frames.iter().map(see).collect();
     let things: usize = seen.iter().map(|found| found.len()).sum();
@@ -100,10 +100,8 @@ fn sampling(frames: &[Vec<u8>]) -> Subject<'_> {
     })
 }
 
-/// Of one frame's heads, over and over.
-fn decode(engine: &mut Engine) -> Subject<'_> {
-    engine.run();
-    let detector = &mut engine.detector;
+/// Of the last frame's heads, over and over.
+fn decode(detector: &mut Detector) -> Subject<'_> {
     Subject::work("decode and NMS", 1, move || {
         black_box(detector.decode());
     })

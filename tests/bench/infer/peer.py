@@ -1,6 +1,6 @@
 """The bench's peer: TFLite with XNNPACK on one thread, asked line by line on standard input.
 
-    model PATH       -> ok VERSION          loads a file as it is
+    model PATH       -> ok VERSION          loads a file, as it is where TFLite takes it
     input PATH       -> ok BYTES            raw bytes, the input of every run from here on
     tensors PATH     -> ok BYTES            one inference; writes what the peer computed: the raw
                                             heads of a detector, each predictor's boxes before its
@@ -11,11 +11,15 @@ What goes wrong is answered with `error` and words.
 
 import sys
 import time
+from pathlib import Path
 
 import flatbuffers
 import numpy
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "infer"))
+from models import loadable  # noqa: E402
 
 POST_PROCESS = b"TFLite_Detection_PostProcess"
 
@@ -64,7 +68,7 @@ class Peer:
 
     def model(self, path):
         with open(path, "rb") as file:
-            self.content = file.read()
+            self.content = loadable(file.read())
         self.interpreter = interpreter(self.content)
         import ai_edge_litert
 

@@ -12,7 +12,7 @@ use super::Set;
 use super::neon::{
     self, Range, load_f32, load_i8, load_i32, load_u8, load_u32, scaled, store_i32, store_u8,
 };
-use crate::matmul::{Packed, Rows};
+use crate::matmul::{BLOCK, Packed, Rows};
 use core::arch::aarch64::{
     float32x4_t, int8x16_t, int32x4_t, uint8x16_t, vaddq_s32, vdupq_n_s32, vdupq_n_u8, vdupq_n_u32,
     veorq_u8, vgetq_lane_u64, vmulq_n_s32, vpadalq_u16, vpaddlq_u8, vreinterpretq_s8_u8,
@@ -25,8 +25,6 @@ use core::arch::asm;
 const SIDE: usize = 8;
 /// Values in one step.
 const STEP: usize = 4;
-/// Rows that are laid out as tiles together.
-const BLOCK: usize = 64;
 
 /// One step of a tile's rows, or of its weights: two registers.
 type Step<T> = [[T; 16]; 2];
@@ -58,21 +56,28 @@ pub(crate) fn scratch_bytes(packed: &Packed, count: usize) -> usize {
 }
 
 /// Multiplies rows; `out` is `[count, channels]`.
-pub(crate) fn multiply(packed: &Packed, rows: Rows<'_>, scratch: &mut [u8], out: &mut [u8]) {
+pub(crate) fn multiply(
+    packed: &Packed,
+    weights: &[i8],
+    rows: Rows<'_>,
+    scratch: &mut [u8],
+    out: &mut [u8],
+) {
     assert!(packed.isa.set() == Set::Dot, "it is packed for the dot product");
     // SAFETY: the packed weights' `Isa` is proof that the machine has the dot product.
-    unsafe { blocks(packed, rows, scratch, out) }
+    unsafe { blocks(packed, weights, rows, scratch, out) }
 }
 
 #[target_feature(enable = "neon,dotprod")]
-fn blocks(packed: &Packed, rows: Rows<'_>, scratch: &mut [u8], out: &mut [u8]) {
+fn blocks(packed: &Packed, weights: &[i8], rows: Rows<'_>, scratch: &mut [u8], out: &mut [u8]) {
+    let weights = weights.as_chunks().0.as_chunks().0;
     let steps = scratch.as_chunks_mut().0.as_chunks_mut::<2>().0;
     let blocks = out.chunks_mut(BLOCK * packed.channels);
     for (first, out) in (0..rows.count).step_by(BLOCK).zip(blocks) {
         let count = out.len() / packed.channels;
         let bytes = &rows.bytes[first * rows.stride..];
         let own = lay_out(packed, Rows { bytes, count, ..rows }, steps);
-        panels(packed, &steps[..count.div_ceil(SIDE) * packed.groups], &own, out);
+        panels(packed, weights, &steps[..count.div_ceil(SIDE) * packed.groups], &own, out);
     }
 }
 
@@ -136,9 +141,15 @@ fn turned(rows: [uint8x16_t; 4]) -> [uint8x16_t; 4] {
 
 /// Multiplies a block of rows with one panel of weights after the other.
 #[target_feature(enable = "neon,dotprod")]
-fn panels(packed: &Packed, steps: &[Step<u8>], own: &[i32; BLOCK], out: &mut [u8]) {
+fn panels(
+    packed: &Packed,
+    weights: &[Step<i8>],
+    steps: &[Step<u8>],
+    own: &[i32; BLOCK],
+    out: &mut [u8],
+) {
     let range = Range::new(&packed.requant);
-    let weights = packed.weights.as_chunks().0.as_chunks::<2>().0.chunks_exact(packed.groups);
+    let weights = weights.chunks_exact(packed.groups);
     let bias = packed.bias.as_chunks().0.as_chunks::<2>().0;
     let multipliers = packed.requant.multipliers.as_chunks().0.as_chunks::<2>().0;
     let firsts = (0..packed.channels).step_by(SIDE);

@@ -10,6 +10,8 @@ pub(crate) mod dot;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
 #[cfg(target_arch = "x86_64")]
+mod pair;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod vnni;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -73,6 +75,12 @@ impl Isa {
     /// Every other set of this architecture includes it.
     #[cfg(target_arch = "x86_64")]
     pub(crate) const fn has_avx2(self) -> bool {
+        !matches!(self.0, Set::Scalar)
+    }
+
+    /// The same.
+    #[cfg(target_arch = "aarch64")]
+    pub(crate) const fn has_neon(self) -> bool {
         !matches!(self.0, Set::Scalar)
     }
 

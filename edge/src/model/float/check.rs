@@ -6,7 +6,7 @@
 #![deny(clippy::indexing_slicing)]
 
 use crate::model::graph::{Graph, Operator, Refusal};
-use crate::model::lower::{alone, axis};
+use crate::model::lower::{Slide, alone, axis, filter, is_weighted};
 use edge_infer::{RANK_MAX, Shape};
 use tract_tflite::tflite::{BuiltinOperator, Padding, TensorType};
 
@@ -49,11 +49,6 @@ fn is_one_operand(code: BuiltinOperator) -> bool {
 fn is_two_operands(code: BuiltinOperator) -> bool {
     use BuiltinOperator as B;
     matches!(code, B::ADD | B::SUB | B::MUL | B::DIV | B::MAXIMUM | B::MINIMUM)
-}
-
-fn is_weighted(code: BuiltinOperator) -> bool {
-    use BuiltinOperator as B;
-    matches!(code, B::CONV_2D | B::DEPTHWISE_CONV_2D | B::FULLY_CONNECTED)
 }
 
 fn is_folding(code: BuiltinOperator) -> bool {
@@ -169,20 +164,7 @@ fn resized(graph: &Graph<'_>, operator: &Operator<'_>, input: &Shape) -> Result<
 /// Convolutions and pools.
 fn windowed(graph: &Graph<'_>, operator: &Operator<'_>, input: &Shape) -> Result<Shape, Refusal> {
     let [rows, columns, channels] = input.as_picture().map_err(|error| error.to_string())?;
-    let raw = &operator.raw;
-    let conv = raw.builtin_options_as_conv_2_doptions().map(|it| {
-        let dilation = [it.dilation_h_factor(), it.dilation_w_factor()];
-        ([it.stride_h(), it.stride_w()], dilation, it.padding())
-    });
-    let depthwise = raw.builtin_options_as_depthwise_conv_2_doptions().map(|it| {
-        let dilation = [it.dilation_h_factor(), it.dilation_w_factor()];
-        ([it.stride_h(), it.stride_w()], dilation, it.padding())
-    });
-    let pool = raw.builtin_options_as_pool_2_doptions();
-    let kernel = pool.map(|it| [it.filter_height(), it.filter_width()]);
-    let pool = pool.map(|it| ([it.stride_h(), it.stride_w()], [1; 2], it.padding()));
-    let options = conv.or(depthwise).or(pool);
-    let (stride, dilation, padding) = options.ok_or("has no options")?;
+    let Slide { stride, dilation, padding, .. } = Slide::of(operator)?;
     let (kernel, out) = match operator.code {
         BuiltinOperator::CONV_2D => {
             let [out, rows, columns, depth] = graph.all_sides(operator.input(1)?)?;
@@ -193,12 +175,10 @@ fn windowed(graph: &Graph<'_>, operator: &Operator<'_>, input: &Shape) -> Result
             let [one, rows, columns, out] = graph.all_sides(operator.input(1)?)?;
             ([rows, columns], if one == 1 && out == channels { out } else { 0 })
         }
-        _ => (kernel.ok_or("has no options")?.map(|it| usize::try_from(it).unwrap_or(0)), channels),
+        _ => (filter(operator).ok_or("has no options")?, channels),
     };
     let side = |at: usize, input| {
-        let of = |pair: [i32; 2]| pair.get(at).and_then(|side| usize::try_from(*side).ok());
-        let kernel = kernel.get(at).copied().unwrap_or(0);
-        let lengths = [kernel, of(stride).unwrap_or(0), of(dilation).unwrap_or(0)];
+        let lengths = [kernel, stride, dilation].map(|it| it.get(at).copied().unwrap_or(0));
         slid(input, lengths, padding).ok_or("kernel, stride and input do not fit together")
     };
     if out == 0 {

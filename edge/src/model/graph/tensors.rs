@@ -2,7 +2,7 @@
 
 #![deny(clippy::indexing_slicing)]
 
-use super::{BUFFER_OFFSET, Graph, Refusal, lies_outside, printable};
+use super::{BUFFER_OFFSET, Graph, Refusal, lies_outside, short};
 use edge_infer::{ARENA_MAX, Element, Quant, Shape, Tensor};
 use std::borrow::Cow;
 use tract_tflite::tflite::{self, TensorType};
@@ -30,7 +30,7 @@ impl<'a> Graph<'a> {
     /// A tensor's name, short enough for one line.
     pub(in super::super) fn name(&self, tensor: usize) -> String {
         let name = self.raw(tensor).ok().and_then(tflite::Tensor::name).unwrap_or_default();
-        printable(name)
+        short(name)
     }
 
     fn named(&self, tensor: usize, words: impl std::fmt::Display) -> Refusal {

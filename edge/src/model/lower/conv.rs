@@ -2,7 +2,6 @@
 
 #![deny(clippy::indexing_slicing)]
 
-use super::window::{pair, window};
 use super::{ROW, Step, activation};
 use crate::model::graph::Refusal;
 use edge_infer::{Conv, Depthwise, Element, FullyConnected, Op, TensorId, Weights};
@@ -28,7 +27,7 @@ impl Constants {
 impl Step<'_, '_, '_> {
     pub(super) fn weighted(&mut self) -> Result<(), Refusal> {
         let input = self.read(0)?;
-        if !matches!(self.form(input).element, Element::U8(_) | Element::I8(_)) {
+        if !matches!(self.form(input)?.element, Element::U8(_) | Element::I8(_)) {
             return Err("elements of this type are not supported there".into());
         }
         match self.operator.code {
@@ -39,43 +38,27 @@ impl Step<'_, '_, '_> {
     }
 
     fn conv(&mut self, input: TensorId) -> Result<(), Refusal> {
-        let options = self.operator.raw.builtin_options_as_conv_2_doptions();
-        let options = options.ok_or("has no options")?;
         let [out, rows, columns, per_output] = self.graph.all_sides(self.operator.input(1)?)?;
-        let channels = self.form(input).shape.sides().last().copied().unwrap_or(0);
+        let channels = self.form(input)?.shape.sides().last().copied().unwrap_or(0);
         if per_output != channels {
             return Err(format!("has weights for {per_output} channels, its input has {channels}"));
         }
         let constants = self.constants(0, out, [out, rows, columns, per_output])?;
-        let window = window(
-            [rows, columns],
-            pair(options.stride_h(), options.stride_w()),
-            pair(options.dilation_h_factor(), options.dilation_w_factor()),
-            options.padding(),
-        )?;
-        let activation = activation(options.fused_activation_function())?;
+        let (window, activation) = self.slid([rows, columns])?;
         let (weights, bias) = (constants.weights(), &*constants.bias);
         self.add(&Op::Conv(Conv { window, weights, bias, activation }), &[input])
     }
 
     fn depthwise(&mut self, input: TensorId) -> Result<(), Refusal> {
-        let options = self.operator.raw.builtin_options_as_depthwise_conv_2_doptions();
-        let options = options.ok_or("has no options")?;
         let [one, rows, columns, out] = self.graph.all_sides(self.operator.input(1)?)?;
-        let channels = self.form(input).shape.sides().last().copied().unwrap_or(0);
+        let channels = self.form(input)?.shape.sides().last().copied().unwrap_or(0);
         if one != 1 || out == 0 || channels == 0 || !out.is_multiple_of(channels) {
             return Err(format!(
                 "has weights [{one}, .., {out}], [1, .., n * {channels}] is expected"
             ));
         }
         let constants = self.constants(3, out, [one, rows, columns, out])?;
-        let window = window(
-            [rows, columns],
-            pair(options.stride_h(), options.stride_w()),
-            pair(options.dilation_h_factor(), options.dilation_w_factor()),
-            options.padding(),
-        )?;
-        let activation = activation(options.fused_activation_function())?;
+        let (window, activation) = self.slid([rows, columns])?;
         let (weights, bias) = (constants.weights(), &*constants.bias);
         self.add(&Op::Depthwise(Depthwise { window, weights, bias, activation }), &[input])
     }
@@ -87,7 +70,7 @@ impl Step<'_, '_, '_> {
             return Err("has shuffled weights, which are not supported".into());
         }
         let [out, depth] = self.graph.all_sides(self.operator.input(1)?)?;
-        let shape = self.form(input).shape;
+        let shape = self.form(input)?.shape;
         let rows = shape.count().checked_div(depth).unwrap_or(0);
         if depth == 0 || rows * depth != shape.count() {
             return Err(format!("has weights for rows of {depth}, its input is {shape}"));

@@ -1,12 +1,14 @@
 //! From the file's graph to a plan: each operator becomes a step of the engine, or a view.
 //!
 //! One file a family: `conv` (what has weights), `arithmetic` (element by element), `shape`
-//! (what only moves or renames values), `window` (pools and sizes), `reduce` (along axes).
+//! (what only moves or renames values), `window` (pools and sizes), `reduce` (along axes);
+//! `family` says which operator is whose.
 
 #![deny(clippy::indexing_slicing)]
 
 mod arithmetic;
 mod conv;
+mod family;
 mod reduce;
 mod shape;
 mod table;
@@ -14,8 +16,10 @@ mod window;
 
 use super::graph::{Graph, Operator, Refusal};
 use edge_infer::{Activation, Builder, Isa, Op, Plan, Shape, Target, Tensor, TensorId};
+use family::{Family, Takes};
 pub(super) use table::{changes_bytes_alone, table};
 use tract_tflite::tflite::{ActivationFunctionType, BuiltinOperator};
+pub(super) use window::{Slide, filter};
 
 /// Rows of weights are counted as if they were as long as the widest layout makes them, bytes.
 const ROW: usize = 64;
@@ -41,17 +45,18 @@ struct Step<'l, 'g, 'a> {
     lowering: &'l mut Lowering,
     graph: &'g Graph<'a>,
     operator: &'g Operator<'a>,
+    family: Family,
 }
 
 /// The plan of what computes `outputs`.
 pub(super) fn lower(graph: &Graph<'_>, outputs: &[usize], target: Target) -> Result<Plan, Refusal> {
     let mut lowering = Lowering::new(graph, &graph.inputs, target)?;
     for operator in graph.needed(outputs)? {
-        let mut step = Step { lowering: &mut lowering, graph, operator };
-        if !is_ours(operator.code) {
-            return Err(format!("{} is not supported", graph.place(operator)));
-        }
-        step.lower().map_err(|words| format!("{}: {words}", graph.place(operator)))?;
+        let place = || graph.place(operator);
+        let (family, takes) =
+            Family::of(operator.code).ok_or_else(|| format!("{} is not supported", place()))?;
+        let mut step = Step { lowering: &mut lowering, graph, operator, family };
+        step.lower(takes).map_err(|words| format!("{}: {words}", place()))?;
     }
     let ids = outputs.iter().map(|output| {
         let id = lowering.get(*output);
@@ -67,74 +72,13 @@ pub(super) fn alone(graph: &Graph<'_>, operator: &Operator<'_>) -> Result<(), Re
     let given = given.filter(|it| graph.is_constant(**it) == Ok(false)).copied();
     let given: Vec<usize> = given.collect();
     let mut lowering = Lowering::new(graph, &given, Target { isa: Isa::SCALAR, ways: 1 })?;
-    Step { lowering: &mut lowering, graph, operator }.lower()
+    let (family, takes) = Family::of(operator.code).ok_or("is not supported")?;
+    Step { lowering: &mut lowering, graph, operator, family }.lower(takes)
 }
 
-/// Whether there is a way to lower an operator.
-fn is_ours(code: BuiltinOperator) -> bool {
-    use BuiltinOperator as B;
-    matches!(
-        code,
-        B::CONV_2D
-            | B::DEPTHWISE_CONV_2D
-            | B::FULLY_CONNECTED
-            | B::ADD
-            | B::SUB
-            | B::MUL
-            | B::DIV
-            | B::FLOOR_DIV
-            | B::RELU
-            | B::RELU6
-            | B::LOGISTIC
-            | B::HARD_SWISH
-            | B::SQRT
-            | B::QUANTIZE
-            | B::DEQUANTIZE
-            | B::CAST
-            | B::SOFTMAX
-            | B::CONCATENATION
-            | B::PACK
-            | B::UNPACK
-            | B::SPLIT
-            | B::SPLIT_V
-            | B::SLICE
-            | B::STRIDED_SLICE
-            | B::RESHAPE
-            | B::SQUEEZE
-            | B::EXPAND_DIMS
-            | B::PAD
-            | B::TRANSPOSE
-            | B::GATHER_ND
-            | B::AVERAGE_POOL_2D
-            | B::MAX_POOL_2D
-            | B::RESIZE_NEAREST_NEIGHBOR
-            | B::RESIZE_BILINEAR
-            | B::MEAN
-            | B::ARG_MAX
-    )
-}
-
-/// Whether an operator only moves bytes, so that it matters not what they mean.
-fn moves(code: BuiltinOperator) -> bool {
-    use BuiltinOperator as B;
-    matches!(
-        code,
-        B::CAST
-            | B::CONCATENATION
-            | B::PACK
-            | B::UNPACK
-            | B::SPLIT
-            | B::SPLIT_V
-            | B::SLICE
-            | B::STRIDED_SLICE
-            | B::RESHAPE
-            | B::SQUEEZE
-            | B::EXPAND_DIMS
-            | B::TRANSPOSE
-            | B::GATHER_ND
-            | B::RESIZE_NEAREST_NEIGHBOR
-            | B::ARG_MAX
-    )
+/// Whether an operator has weights.
+pub(super) fn is_weighted(code: BuiltinOperator) -> bool {
+    matches!(Family::of(code), Some((Family::Weighted, _)))
 }
 
 impl Lowering {
@@ -173,39 +117,33 @@ impl Lowering {
 }
 
 impl Step<'_, '_, '_> {
-    fn lower(&mut self) -> Result<(), Refusal> {
-        use BuiltinOperator as B;
-        if !moves(self.operator.code) {
+    fn lower(&mut self, takes: Takes) -> Result<(), Refusal> {
+        if takes == Takes::Numbers {
             self.check_meanings()?;
         }
-        match self.operator.code {
-            B::CONV_2D | B::DEPTHWISE_CONV_2D | B::FULLY_CONNECTED => self.weighted(),
-            B::CONCATENATION | B::PACK => self.joined(),
-            B::UNPACK | B::SPLIT | B::SPLIT_V | B::SLICE | B::STRIDED_SLICE => self.parted(),
-            B::RESHAPE | B::SQUEEZE | B::EXPAND_DIMS => self.renamed(),
-            B::PAD | B::TRANSPOSE | B::GATHER_ND => self.moved(),
-            B::AVERAGE_POOL_2D | B::MAX_POOL_2D => self.pooled(),
-            B::RESIZE_NEAREST_NEIGHBOR | B::RESIZE_BILINEAR => self.resized(),
-            B::MEAN | B::ARG_MAX => self.reduced(),
-            _ => self.element_by_element(),
+        match self.family {
+            Family::Weighted => self.weighted(),
+            Family::ElementByElement => self.element_by_element(),
+            Family::Joined => self.joined(),
+            Family::Parted => self.parted(),
+            Family::Renamed => self.renamed(),
+            Family::Moved => self.moved(),
+            Family::Pooled => self.pooled(),
+            Family::Resized => self.resized(),
+            Family::Reduced => self.reduced(),
         }
     }
 
-    /// Arithmetic wants to know what 8 bits mean.
+    /// Arithmetic wants to know what 8 bits mean; weights say so in their own way.
     fn check_meanings(&self) -> Result<(), Refusal> {
-        let weights = self.has_weights();
-        let inputs = self.operator.inputs.iter().take(if weights { 1 } else { usize::MAX });
+        let weighted = self.family == Family::Weighted;
+        let inputs = self.operator.inputs.iter().take(if weighted { 1 } else { usize::MAX });
         for tensor in inputs.flatten().chain(&self.operator.outputs) {
             if !self.graph.is_meant(*tensor)? {
                 self.graph.quant(*tensor)?;
             }
         }
         Ok(())
-    }
-
-    fn has_weights(&self) -> bool {
-        use BuiltinOperator as B;
-        matches!(self.operator.code, B::CONV_2D | B::DEPTHWISE_CONV_2D | B::FULLY_CONNECTED)
     }
 
     /// The tensor that comes in at `place`: computed before, or a constant.
@@ -227,8 +165,8 @@ impl Step<'_, '_, '_> {
         (0..self.operator.inputs.len()).map(|place| self.read(place)).collect()
     }
 
-    fn form(&self, id: TensorId) -> Tensor {
-        self.lowering.builder.form(id)
+    fn form(&self, id: TensorId) -> Result<Tensor, Refusal> {
+        self.lowering.builder.form(id).map_err(|error| error.to_string())
     }
 
     /// The form of the one output.
@@ -260,7 +198,7 @@ impl Step<'_, '_, '_> {
 
     /// The same bytes under the form of a tensor of the file, which they become.
     fn rename(&mut self, id: TensorId, tensor: usize) -> Result<(), Refusal> {
-        let (from, to) = (self.form(id), self.graph.form(tensor)?);
+        let (from, to) = (self.form(id)?, self.graph.form(tensor)?);
         if from.shape.count() != to.shape.count() {
             return Err(format!("makes {} of {}", to.shape, from.shape));
         }

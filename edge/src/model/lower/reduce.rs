@@ -10,7 +10,7 @@ use tract_tflite::tflite::BuiltinOperator;
 impl Step<'_, '_, '_> {
     pub(super) fn reduced(&mut self) -> Result<(), Refusal> {
         let input = self.read(0)?;
-        let shape = self.form(input).shape;
+        let shape = self.form(input)?.shape;
         let sides = shape.sides();
         let named = self.graph.integers(self.operator.input(1)?)?;
         let axes = named.iter().map(|it| axis(*it, sides.len())).collect::<Result<Vec<_>, _>>()?;

@@ -60,15 +60,15 @@ impl Step<'_, '_, '_> {
         if scalar || (sides.len() == said.len() && sides.iter().zip(&said).all(fits)) {
             return Ok(());
         }
-        let from = self.form(input).shape;
+        let from = self.form(input)?.shape;
         Err(format!("makes {sides:?} of {from}, the file says {said:?}"))
     }
 
     /// `CONCATENATION` and `PACK`.
     pub(super) fn joined(&mut self) -> Result<(), Refusal> {
         let mut inputs = self.read_all()?;
-        let rank = inputs.first().map(|id| self.form(*id).shape.sides().len());
-        let rank = rank.ok_or("has no inputs")?;
+        let first = inputs.first().ok_or("has no inputs")?;
+        let rank = self.form(*first)?.shape.sides().len();
         let raw = &self.operator.raw;
         if self.operator.code == BuiltinOperator::CONCATENATION {
             let options = raw.builtin_options_as_concatenation_options().ok_or("has no options")?;
@@ -88,7 +88,7 @@ impl Step<'_, '_, '_> {
 
     /// A view with an axis of one place more.
     fn with_axis(&mut self, id: TensorId, axis: usize) -> Result<TensorId, Refusal> {
-        let form = self.form(id);
+        let form = self.form(id)?;
         let mut sides = form.shape.sides().to_vec();
         if axis > sides.len() {
             return Err("its inputs do not fit each other".into());
@@ -102,7 +102,7 @@ impl Step<'_, '_, '_> {
     pub(super) fn parted(&mut self) -> Result<(), Refusal> {
         use BuiltinOperator as B;
         let input = self.read(usize::from(self.operator.code == B::SPLIT))?;
-        let shape = self.form(input).shape;
+        let shape = self.form(input)?.shape;
         let sides = shape.sides();
         let ranges = match self.operator.code {
             B::SPLIT => self.split(sides, 0, None)?,
@@ -130,7 +130,7 @@ impl Step<'_, '_, '_> {
         output: usize,
         copies: bool,
     ) -> Result<(), Refusal> {
-        let (from, to) = (self.form(input), self.graph.form(output)?);
+        let (from, to) = (self.form(input)?, self.graph.form(output)?);
         let element = if copies && to.element.is_like(from.element) { from } else { to }.element;
         let Range { begin, stride, length } = range;
         let op = Op::Slice { begin, stride, length };
@@ -221,7 +221,7 @@ impl Step<'_, '_, '_> {
     /// `PAD`, `TRANSPOSE`, `GATHER_ND`.
     pub(super) fn moved(&mut self) -> Result<(), Refusal> {
         let input = self.read(0)?;
-        let shape = self.form(input).shape;
+        let shape = self.form(input)?.shape;
         match self.operator.code {
             BuiltinOperator::PAD => {
                 let amounts = self.sizes(1)?;
@@ -250,7 +250,7 @@ impl Step<'_, '_, '_> {
     /// `GATHER_ND` copies bytes whatever they mean in its output.
     fn gather(&mut self, input: TensorId) -> Result<(), Refusal> {
         let (output, positions) = (self.operator.output()?, self.read(1)?);
-        let (from, to) = (self.form(input).element, self.graph.form(output)?);
+        let (from, to) = (self.form(input)?.element, self.graph.form(output)?);
         let element: Element = if to.element.is_like(from) { from } else { to.element };
         let id = self.step(&Op::GatherNd, &[input, positions], Tensor { element, ..to })?;
         self.rename(id, output)

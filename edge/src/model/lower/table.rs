@@ -45,7 +45,7 @@ pub(in crate::model) fn table(
         let output = Tensor { shape, element };
         id = builder.add(&op, &[id], output).map_err(words).map_err(named)?;
     }
-    let element = builder.form(id).element;
+    let element = builder.form(id).map_err(words)?.element;
     let plan = builder.finish(&[id]).map_err(words)?;
     let mut arena = vec![0; plan.arena_bytes()];
     (0..=u8::MAX).zip(plan.input(&mut arena)).for_each(|(byte, place)| *place = byte);

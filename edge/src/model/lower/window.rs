@@ -3,21 +3,14 @@
 #![deny(clippy::indexing_slicing)]
 
 use super::{Step, activation};
-use crate::model::graph::Refusal;
-use edge_infer::{Corners, Op, Padding, Resize, Window};
-use tract_tflite::tflite::{self, BuiltinOperator};
+use crate::model::graph::{Operator, Refusal};
+use edge_infer::{Activation, Corners, Op, Padding, Resize, Window};
+use tract_tflite::tflite::{self, ActivationFunctionType, BuiltinOperator};
 
 impl Step<'_, '_, '_> {
     pub(super) fn pooled(&mut self) -> Result<(), Refusal> {
-        let options = self.operator.raw.builtin_options_as_pool_2_doptions();
-        let options = options.ok_or("has no options")?;
-        let window = window(
-            pair(options.filter_height(), options.filter_width()),
-            pair(options.stride_h(), options.stride_w()),
-            [1; 2],
-            options.padding(),
-        )?;
-        let activation = activation(options.fused_activation_function())?;
+        let kernel = filter(self.operator).ok_or("has no options")?;
+        let (window, activation) = self.slid(kernel)?;
         let op = match self.operator.code {
             BuiltinOperator::AVERAGE_POOL_2D => Op::AveragePool(window, activation),
             _ => Op::MaxPool(window, activation),
@@ -58,21 +51,66 @@ impl Step<'_, '_, '_> {
     }
 }
 
-/// Rows and columns; what is negative becomes 0, which is refused with the window.
-pub(super) fn pair(rows: i32, columns: i32) -> [usize; 2] {
-    [rows, columns].map(|side| usize::try_from(side).unwrap_or(0))
+/// How an operator slides over a picture, as its options say it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::model) struct Slide {
+    pub(in crate::model) stride: [usize; 2],
+    pub(in crate::model) dilation: [usize; 2],
+    pub(in crate::model) padding: tflite::Padding,
+    activation: ActivationFunctionType,
 }
 
-pub(super) fn window(
-    kernel: [usize; 2],
-    stride: [usize; 2],
-    dilation: [usize; 2],
-    padding: tflite::Padding,
-) -> Result<Window, Refusal> {
-    let padding = match padding {
-        tflite::Padding::SAME => Padding::Same,
-        tflite::Padding::VALID => Padding::Valid,
-        other => return Err(format!("padding {} is not supported", other.0)),
-    };
-    Ok(Window { kernel, stride, dilation, padding })
+impl Slide {
+    /// A convolution's or a pool's.
+    pub(in crate::model) fn of(operator: &Operator<'_>) -> Result<Self, Refusal> {
+        let raw = &operator.raw;
+        // Two kinds of options that share the names of their fields, and no more.
+        macro_rules! conv {
+            ($options:expr) => {
+                $options.map(|it| Self {
+                    stride: pair(it.stride_h(), it.stride_w()),
+                    dilation: pair(it.dilation_h_factor(), it.dilation_w_factor()),
+                    padding: it.padding(),
+                    activation: it.fused_activation_function(),
+                })
+            };
+        }
+        let slide = match operator.code {
+            BuiltinOperator::CONV_2D => conv!(raw.builtin_options_as_conv_2_doptions()),
+            BuiltinOperator::DEPTHWISE_CONV_2D => {
+                conv!(raw.builtin_options_as_depthwise_conv_2_doptions())
+            }
+            _ => raw.builtin_options_as_pool_2_doptions().map(|it| Self {
+                stride: pair(it.stride_h(), it.stride_w()),
+                dilation: [1; 2],
+                padding: it.padding(),
+                activation: it.fused_activation_function(),
+            }),
+        };
+        slide.ok_or_else(|| "has no options".into())
+    }
+}
+
+impl Step<'_, '_, '_> {
+    /// The window of an operator that slides a kernel, and what follows.
+    pub(super) fn slid(&self, kernel: [usize; 2]) -> Result<(Window, Activation), Refusal> {
+        let Slide { stride, dilation, padding, activation: function } = Slide::of(self.operator)?;
+        let padding = match padding {
+            tflite::Padding::SAME => Padding::Same,
+            tflite::Padding::VALID => Padding::Valid,
+            other => return Err(format!("padding {} is not supported", other.0)),
+        };
+        Ok((Window { kernel, stride, dilation, padding }, activation(function)?))
+    }
+}
+
+/// The kernel of a pool.
+pub(in crate::model) fn filter(operator: &Operator<'_>) -> Option<[usize; 2]> {
+    let options = operator.raw.builtin_options_as_pool_2_doptions()?;
+    Some(pair(options.filter_height(), options.filter_width()))
+}
+
+/// Rows and columns; what is negative becomes 0, which is refused with the window.
+fn pair(rows: i32, columns: i32) -> [usize; 2] {
+    [rows, columns].map(|side| usize::try_from(side).unwrap_or(0))
 }

@@ -1,6 +1,8 @@
-//! The realm in virtual time.
+//! The realm in virtual time. S1 and so on are the conformance list that `PeerJS` servers are
+//! held to; tests/signal/conformance.rs counts them.
 
 use super::*;
+use crate::room::{OVERLAP_MS, ROTATE_MS};
 use std::format;
 use std::net::IpAddr;
 use std::string::ToString;
@@ -110,6 +112,7 @@ fn expired(absent: &str, sender: &str) -> String {
     format!("{{\"type\":\"EXPIRE\",\"src\":\"{absent}\",\"dst\":\"{sender}\"}}")
 }
 
+/// S8, S9, S14.
 #[test]
 fn relays_with_the_true_source_and_nothing_else() {
     let mut world = World::new(Config::default());
@@ -140,6 +143,7 @@ fn relays_with_the_true_source_and_nothing_else() {
     assert_eq!(world.realm.len(), 1);
 }
 
+/// S7.
 #[test]
 fn the_same_token_takes_over_at_once() {
     let mut world = World::new(Config { max_per_address: 2, ..Config::default() });
@@ -162,6 +166,7 @@ fn the_same_token_takes_over_at_once() {
     assert!(world.realm.sites.is_empty() && world.realm.seats.is_empty());
 }
 
+/// S6.
 #[test]
 fn a_living_holder_keeps_its_id() {
     let mut world = World::new(Config::default());
@@ -180,6 +185,7 @@ fn a_living_holder_keeps_its_id() {
     assert_eq!(world.realm.len(), 1);
 }
 
+/// S26: the holder is silent, as after a power cut.
 #[test]
 fn a_dead_holder_loses_its_id_to_a_new_token() {
     let mut world = World::new(Config::default());
@@ -216,6 +222,7 @@ fn a_challenger_follows_a_holder_that_leaves_or_its_own_return() {
     assert_eq!(world.heard(again), ["ping"], "nobody claims it any more");
 }
 
+/// S10.
 #[test]
 fn messages_wait_for_who_comes_in_time() {
     let mut world = World::new(Config::default());
@@ -238,6 +245,7 @@ fn messages_wait_for_who_comes_in_time() {
     assert_eq!(world.heard(a).iter().filter(|text| text.contains("EXPIRE")).count(), 0);
 }
 
+/// S11.
 #[test]
 fn expire_is_told_once_and_only_to_who_understands_it() {
     for strict in [false, true] {
@@ -260,6 +268,7 @@ fn expire_is_told_once_and_only_to_who_understands_it() {
     }
 }
 
+/// S21: the bound on what waits.
 #[test]
 fn a_full_queue_tells_its_sender_at_once() {
     let mut world = World::new(Config { message_rate: 1000, ..Config::default() });
@@ -272,6 +281,7 @@ fn a_full_queue_tells_its_sender_at_once() {
     assert_eq!(world.heard(late).len(), 1 + crate::absent::MESSAGES_MAX);
 }
 
+/// S12.
 #[test]
 fn silence_ends_and_any_frame_is_life() {
     let mut world = World::new(Config::default());
@@ -289,6 +299,7 @@ fn silence_ends_and_any_frame_is_life() {
     assert!(world.realm.is_empty() && world.realm.timeout_ms().is_none());
 }
 
+/// S21: the bound on what is said.
 #[test]
 fn too_many_messages_close_with_1008() {
     let mut world = World::new(Config::default());
@@ -306,6 +317,7 @@ fn too_many_messages_close_with_1008() {
     }
 }
 
+/// S13.
 #[test]
 fn limits_count_what_is_here() {
     let config = Config { max_clients: 3, max_per_address: 2, ..Config::default() };
@@ -320,6 +332,7 @@ fn limits_count_what_is_here() {
     assert!(world.try_enter("d", "t", "192.0.2.1", true).is_ok());
 }
 
+/// S16, S17, S18, S19.
 #[test]
 fn rooms_are_for_their_own_network() {
     let mut world = World::new(Config::default());
@@ -349,6 +362,181 @@ fn rooms_are_for_their_own_network() {
     assert_eq!(realm.authenticate(&id("far"), &token("t")), Ok(far));
     assert_eq!(realm.authenticate(&id("far"), &token("u")), Err(Denied::BadToken));
     assert_eq!(realm.authenticate(&id("a"), &token("t")), Err(Denied::Unknown));
+}
+
+/// S4, S5: a refusal says why in the words that `PeerJS` clients know, else it is OPEN.
+#[test]
+fn every_refusal_has_its_words() {
+    let error = |why: &str| format!("{{\"type\":\"ERROR\",\"payload\":{{\"msg\":\"{why}\"}}}}");
+    let table = [
+        (Refusal::Missing, error("No id, token, or key supplied to websocket server")),
+        (Refusal::BadKey, error("Invalid key provided")),
+        (Refusal::BadId, error("Invalid id provided")),
+        (Refusal::BadToken, error("Invalid token provided")),
+        (Refusal::Full, error("Server has reached its concurrent user limit")),
+        (Refusal::FullAddress, error("Too many connections from this address")),
+        (Refusal::Taken, TAKEN.into()),
+    ];
+    for (refusal, text) in table {
+        assert_eq!(refusal.to_text(), text);
+    }
+    let mut world = World::new(Config::default());
+    let conn = world.enter("a");
+    assert_eq!(world.heard(conn), [OPEN]);
+}
+
+/// S7: what the old socket had sent before it was closed, and what was read only after, goes
+/// nowhere; nor does what it sent end the new one.
+#[test]
+fn frames_in_flight_of_a_replaced_socket_go_nowhere() {
+    let mut world = World::new(Config::default());
+    let (old, b) = (world.enter("a"), world.enter("b"));
+    let new = world.enter("a");
+    for text in [&offer("b", 1), &offer("nobody", 1), "{\"type\":\"LEAVE\"}"] {
+        assert!(!world.realm.handle_frame(world.now, old));
+        world.realm.handle_message(world.now, old, text);
+    }
+    world.realm.handle_close(old);
+    world.pass(10_000);
+    assert_eq!((world.heard(b), world.heard(new)), (vec![OPEN.into()], vec![OPEN.into()]));
+    assert_eq!((world.heard(old), world.realm.len()), (vec![OPEN.into(), "close 4000".into()], 2));
+}
+
+/// S26: a challenger that connects anew all the while does not prolong the dead holder's time.
+#[test]
+fn an_impatient_challenger_waits_no_longer() {
+    let mut world = World::new(Config::default());
+    let dead = world.enter("a");
+    for _ in 0..5 {
+        world.try_enter("a", "new", "192.0.2.1", VERSION).unwrap();
+        world.pass(490);
+    }
+    let last = world.try_enter("a", "new", "192.0.2.1", VERSION).unwrap();
+    world.pass(50);
+    assert_eq!(world.heard(last), [OPEN], "after {CONTEST_MS} ms in all");
+    assert_eq!(world.heard(dead), [OPEN, "ping", "close 4000"], "asked once");
+}
+
+/// S26: who has gone holds nothing: its id is free for any token, at once.
+#[test]
+fn an_id_is_free_when_its_socket_is_gone() {
+    let mut world = World::new(Config::default());
+    for end in ["closed", "left"] {
+        let conn = world.enter("a");
+        match end {
+            "left" => world.say(conn, "{\"type\":\"LEAVE\"}"),
+            _ => world.realm.handle_close(conn),
+        }
+        let next = world.try_enter("a", "another token", "198.51.100.1", VERSION).unwrap();
+        assert_eq!(world.heard(next), [OPEN], "{end}");
+        world.say(conn, &offer("a", 1));
+        assert!(world.heard(next).is_empty(), "who has {end} relays nothing");
+        world.realm.handle_close(next);
+    }
+}
+
+/// S11: each pair has its own 5 s, whoever else asked for the same peer before.
+#[test]
+fn nobody_shortens_what_waits_of_another() {
+    let mut world = World::new(Config::default());
+    let (a, b) = (world.enter("a"), world.enter("b"));
+    world.say(a, &offer("late", 1));
+    world.pass(4_900);
+    world.say(b, &offer("late", 2));
+    world.say(a, &offer("late", 3));
+    world.pass(100);
+    assert_eq!(world.heard(a), [OPEN.into(), expired("late", "a")], "once for both");
+    assert_eq!(world.heard(b), [OPEN]);
+    world.pass(4_799);
+    let late = world.enter("late");
+    assert_eq!(world.heard(late), [OPEN.into(), relayed("b", "late", 2)]);
+    world.pass(60_000);
+    assert!(world.realm.timers.is_empty(), "all were silent for so long");
+    assert!(world.seen.iter().all(|(_, it)| !matches!(it, Output::Send(..))), "and nothing else");
+}
+
+/// S15, S20: one id for one network, another for any other, as long as the secret is the same.
+#[test]
+fn a_room_is_named_after_its_network_and_a_secret() {
+    let room = |secret: &[u8], address: &str| {
+        let network = crate::network::Grouping::default().network(address.parse().unwrap());
+        Realm::new(Config::default(), Secrets::fixed(secret)).room_id(&network)
+    };
+    let home = room(b"x", "203.0.113.7");
+    assert_eq!(home, room(b"x", "::ffff:203.0.113.7"));
+    assert_eq!(room(b"x", "2001:db8:1:2::3"), room(b"x", "2001:db8:1:2:ffff::9"));
+    let others = [(b"x", "203.0.113.8"), (b"y", "203.0.113.7"), (b"x", "2001:db8:1:2::3")];
+    assert!(others.into_iter().all(|(secret, address)| room(secret, address) != home));
+    assert_ne!(room(b"x", "2001:db8:1:2::3"), room(b"x", "2001:db8:1:3::3"));
+    assert_eq!(home.to_string().len(), 40);
+}
+
+/// S19: an Ambianic edge asks for its room and joins it every 3 s and gives up everything where
+/// that fails once. Through two midnights and many takeovers it never does.
+#[test]
+fn rooms_never_fail_somebody_who_is_registered() {
+    let mut world = World::new(Config::default());
+    world.realm = Realm::new(Config::default(), Secrets::random(0, [0; 32]));
+    let (edge, token) = (id("edge"), Token::parse("t").unwrap());
+    world.enter("edge");
+    let phone = world.try_enter("phone", "p", "192.0.2.1", VERSION).unwrap();
+    let mut asked = world.realm.room_id(&home());
+    let mut names = vec![asked];
+    for step in 1.. {
+        // Every 3 s around midnight; far from it, 50 s are enough to see.
+        let after_midnight = (world.now + 60_000) % ROTATE_MS;
+        world.pass(if after_midnight < OVERLAP_MS + 120_000 { 3_000 } else { 50_000 });
+        if world.now > 2 * ROTATE_MS + 2 * OVERLAP_MS {
+            break;
+        }
+        let fresh = [u8::try_from(names.len()).unwrap(); 32];
+        let (now, realm) = (world.now, &mut world.realm);
+        realm.secrets().rotate(now, fresh);
+        assert!(realm.handle_frame(now, phone));
+        if step % 140 == 0 {
+            world.enter("edge");
+        }
+        let realm = &mut world.realm;
+        let conn = realm.authenticate(&edge, &token).unwrap();
+        assert!(realm.handle_frame(now, conn));
+        // What it was told the last time, as well as what it is told now.
+        let told = realm.room_id(&home());
+        for room in [asked, told] {
+            assert!(realm.join(conn, &room, home(), None).unwrap().iter().any(|m| m.id == edge));
+            assert!(!realm.members(phone, &room, home()).unwrap().is_empty(), "nobody moved");
+        }
+        if told != asked {
+            names.push(told);
+        }
+        asked = told;
+        world.seen.clear();
+    }
+    assert_eq!(names.len(), 3, "two midnights");
+    let conn = world.realm.authenticate(&edge, &token).unwrap();
+    let old = world.realm.leave(conn, &names[0], home());
+    assert_eq!(old, Err(Denied::Foreign), "the first name is long forgotten");
+    assert_eq!(world.realm.leave(conn, &names[2], home()), Ok(true));
+}
+
+/// S21: the 65th is told who is there, and is not.
+#[test]
+fn a_room_holds_64() {
+    let config = Config { max_per_address: 100, ..Config::default() };
+    let mut world = World::new(config);
+    let room = world.realm.room_id(&home());
+    let conns: Vec<_> = (0..65).map(|number| world.enter(&format!("p{number}"))).collect();
+    for conn in &conns {
+        let members = world.realm.join(*conn, &room, home(), None).unwrap().len();
+        assert!(members <= 64);
+    }
+    let last = conns[64];
+    let is_in = |world: &World| {
+        world.realm.members(last, &room, home()).unwrap().iter().any(|it| it.id == id("p64"))
+    };
+    assert!(!is_in(&world));
+    assert_eq!(world.realm.leave(last, &room, home()), Ok(false));
+    world.realm.handle_close(conns[3]);
+    assert!(world.realm.join(last, &room, home(), None).is_ok() && is_in(&world));
 }
 
 #[test]

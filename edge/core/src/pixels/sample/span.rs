@@ -56,11 +56,6 @@ impl Axis {
         self.source
     }
 
-    /// Target pixels.
-    pub(super) fn target(self) -> usize {
-        self.target
-    }
-
     /// The sum of the weights of any span, at most twice [`super::super::SIDE_MAX`].
     pub(super) fn whole(self) -> usize {
         let (source, target) = self.ratio;

@@ -5,8 +5,8 @@
 
 use super::{Range, load_floats, load_sums, load_words, store, store_low};
 use crate::depthwise::{Packed, Taps};
+use crate::simd::pair;
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::arch::x86_64::{
     __m256, __m256i, _mm_loadl_epi64, _mm_loadu_si128, _mm256_add_epi32, _mm256_castps_si256,
     _mm256_castsi256_ps, _mm256_castsi256_si128, _mm256_cvtepu8_epi16, _mm256_madd_epi16,
@@ -18,10 +18,8 @@ use core::arch::x86_64::{
 const BLOCK: usize = 16;
 const NARROW: usize = 8;
 
-/// The weights of one block's channels for two taps, as they are multiplied.
-#[derive(Debug, Clone, Copy)]
-#[repr(align(64))]
-pub(crate) struct Pair([[i16; BLOCK]; 2]);
+/// One block's weights for two taps.
+pub(crate) type Pair = pair::Pair<BLOCK>;
 
 /// Whether there are channels enough for a block.
 pub(crate) fn fits(channels: usize) -> bool {
@@ -35,34 +33,20 @@ fn blocks(channels: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..channels).step_by(length).map(move |first| (first.min(channels - length), length))
 }
 
-/// Packs `[taps, channels]` weights: `[block][pair of taps]`.
+/// Packs `[taps, channels]` weights.
 pub(crate) fn pack(weights: &[i16], channels: usize) -> Box<[Pair]> {
-    let mut packed = Vec::new();
-    for (first, length) in blocks(channels) {
-        for pair in weights.chunks(channels * 2) {
-            let mut halves = [[0; BLOCK]; 2];
-            for channel in 0..length {
-                let (half, quarter) = (channel / 4 % 2, channel / 8);
-                let at = (quarter * 4 + channel % 4) * 2;
-                for (tap, weights) in pair.chunks_exact(channels).enumerate() {
-                    halves[half][at + tap] = weights[first + channel];
-                }
-            }
-            packed.push(Pair(halves));
-        }
-    }
-    packed.into()
+    Pair::pack(weights, channels, blocks(channels))
 }
 
 /// Computes `out`, `[count, channels]`.
-pub(crate) fn run(packed: &Packed, taps: Taps<'_>, out: &mut [u8]) {
+pub(crate) fn run(packed: &Packed, pairs: &[Pair], taps: Taps<'_>, out: &mut [u8]) {
     let Some(last) = taps.count.checked_sub(1) else { return };
     let reach = taps.starts.iter().max().map_or(0, |start| start + packed.channels);
     assert!(last * taps.advance + reach <= taps.bytes.len(), "taps are whole");
     assert!(taps.count * packed.channels <= out.len(), "there is room for the result");
     assert!(packed.isa.has_avx2(), "it is packed for AVX2");
     // SAFETY: `packed.isa` has AVX2: only a machine that has it gives that out.
-    unsafe { run_blocks(packed, taps, out) }
+    unsafe { run_blocks(packed, pairs, taps, out) }
 }
 
 /// What a block's channels have beside their weights.
@@ -77,9 +61,9 @@ struct Channels {
 }
 
 #[target_feature(enable = "avx2")]
-fn run_blocks(packed: &Packed, taps: Taps<'_>, out: &mut [u8]) {
+fn run_blocks(packed: &Packed, pairs: &[Pair], taps: Taps<'_>, out: &mut [u8]) {
     let range = Range::new(&packed.requant);
-    let pairs = packed.pairs.chunks_exact(packed.taps.div_ceil(2));
+    let pairs = pairs.chunks_exact(packed.taps.div_ceil(2));
     for ((first, length), pairs) in blocks(packed.channels).zip(pairs) {
         let bias = packed.bias[first..first + length].as_chunks().0;
         let [low, high] = [&bias[0], bias.last().unwrap_or(&bias[0])].map(|b| load_sums(b));
@@ -94,8 +78,8 @@ fn run_blocks(packed: &Packed, taps: Taps<'_>, out: &mut [u8]) {
         match (nine, length) {
             (Some((starts, pairs)), BLOCK) => nine_taps::<true>(channels, taps, starts, pairs, out),
             (Some((starts, pairs)), _) => nine_taps::<false>(channels, taps, starts, pairs, out),
-            (None, BLOCK) => block::<true>(channels, taps, pairs, out),
-            (None, _) => block::<false>(channels, taps, pairs, out),
+            (None, BLOCK) => any_taps::<true>(channels, taps, pairs, out),
+            (None, _) => any_taps::<false>(channels, taps, pairs, out),
         }
     }
 }
@@ -109,7 +93,7 @@ fn in_halves(low: __m256i, high: __m256i) -> [__m256i; 2] {
 
 /// One block's channels of all pixels, whatever the number of taps.
 #[target_feature(enable = "avx2")]
-fn block<const WIDE: bool>(channels: Channels, taps: Taps<'_>, pairs: &[Pair], out: &mut [u8]) {
+fn any_taps<const WIDE: bool>(channels: Channels, taps: Taps<'_>, pairs: &[Pair], out: &mut [u8]) {
     for pixel in 0..taps.count {
         let bytes = taps.bytes.as_ptr().wrapping_add(pixel * taps.advance + channels.first);
         let mut sums = channels.bias;

@@ -1,6 +1,6 @@
 //! Rows times chains of weights: tiles of six rows and eight channels.
 
-use super::chains::{GROUP, PANEL, Panel};
+use super::chains::{Chains, GROUP, PANEL, Panel};
 use super::{Range, load, load_floats, load_sums, store_high, store_low};
 use crate::matmul::{Packed, Rows};
 use core::arch::x86_64::{
@@ -13,21 +13,21 @@ use core::arch::x86_64::{
 pub(crate) const TILE: usize = 6;
 
 /// Multiplies rows; `out` is `[count, channels]`.
-pub(crate) fn multiply(packed: &Packed, rows: Rows<'_>, out: &mut [u8]) {
+pub(crate) fn multiply(packed: &Packed, chains: &Chains, rows: Rows<'_>, out: &mut [u8]) {
     let Some(last) = rows.count.checked_sub(1) else { return };
-    assert!(last * rows.stride + packed.chains.reach() <= rows.bytes.len(), "rows are whole");
+    assert!(last * rows.stride + chains.reach() <= rows.bytes.len(), "rows are whole");
     assert!(rows.count * packed.channels <= out.len(), "there is room for the result");
     assert!(packed.isa.has_avx2(), "it is packed for AVX2");
     // SAFETY: `packed.isa` has AVX2: only a machine that has it gives that out.
-    unsafe { of_length(packed, rows, out) }
+    unsafe { of_length(packed, chains, rows, out) }
 }
 
 #[target_feature(enable = "avx2")]
-fn of_length(packed: &Packed, rows: Rows<'_>, out: &mut [u8]) {
-    match packed.chains.length() {
-        1 => block::<1>(packed, rows, out),
-        2 => block::<2>(packed, rows, out),
-        _ => block::<4>(packed, rows, out),
+fn of_length(packed: &Packed, chains: &Chains, rows: Rows<'_>, out: &mut [u8]) {
+    match chains.length() {
+        1 => block::<1>(packed, chains, rows, out),
+        2 => block::<2>(packed, chains, rows, out),
+        _ => block::<4>(packed, chains, rows, out),
     }
 }
 
@@ -44,11 +44,11 @@ struct Channels<'a> {
 }
 
 #[target_feature(enable = "avx2")]
-fn block<const LENGTH: usize>(packed: &Packed, rows: Rows<'_>, out: &mut [u8]) {
+fn block<const LENGTH: usize>(packed: &Packed, chains: &Chains, rows: Rows<'_>, out: &mut [u8]) {
     let range = Range::new(&packed.requant);
     let bias = packed.bias.as_chunks::<PANEL>().0.iter();
     let factors = bias.zip(packed.requant.multipliers.as_chunks::<PANEL>().0);
-    let panels = (0..packed.channels).step_by(PANEL).zip(packed.chains.panels().zip(factors));
+    let panels = (0..packed.channels).step_by(PANEL).zip(chains.panels().zip(factors));
     for (first, (panel, (bias, multipliers))) in panels {
         let used = (packed.channels - first).min(PANEL);
         let (bias, multipliers) = (load_sums(bias), load_floats(multipliers));

@@ -18,28 +18,34 @@ const HALF: usize = 8;
 /// Taps of a 3x3 kernel.
 const NINE: usize = 9;
 
-/// Computes `out`, `[count, channels]`.
-pub(crate) fn run(packed: &Packed, taps: Taps<'_>, out: &mut [u8]) {
+/// Whether there are channels enough for half a block.
+pub(crate) const fn fits(channels: usize) -> bool {
+    channels >= HALF
+}
+
+/// Computes `out`, `[count, channels]`, with `[taps, channels]` weights.
+pub(crate) fn run(packed: &Packed, weights: &[i16], taps: Taps<'_>, out: &mut [u8]) {
+    assert!(packed.isa.has_neon(), "it is packed for NEON");
     // SAFETY: the packed weights' `Isa` is proof that the machine has NEON.
-    unsafe { blocks(packed, taps, out) }
+    unsafe { blocks(packed, weights, taps, out) }
 }
 
 #[target_feature(enable = "neon")]
-fn blocks(packed: &Packed, taps: Taps<'_>, out: &mut [u8]) {
-    if packed.channels < HALF || taps.count == 0 {
-        return packed.run_scalar(taps, out);
+fn blocks(packed: &Packed, weights: &[i16], taps: Taps<'_>, out: &mut [u8]) {
+    if taps.count == 0 {
+        return;
     }
     let range = Range::new(&packed.requant);
     let whole = packed.channels / (2 * HALF) * (2 * HALF);
     for first in (0..whole).step_by(2 * HALF) {
-        Block::<2> { packed, range, first }.run(taps, out);
+        Block::<2> { packed, weights, range, first }.run(taps, out);
     }
     if whole < packed.channels {
         if packed.channels - whole > HALF {
-            Block::<1> { packed, range, first: whole }.run(taps, out);
+            Block::<1> { packed, weights, range, first: whole }.run(taps, out);
         }
         // The last block may lie over the one before: it stores the same once more.
-        Block::<1> { packed, range, first: packed.channels - HALF }.run(taps, out);
+        Block::<1> { packed, weights, range, first: packed.channels - HALF }.run(taps, out);
     }
 }
 
@@ -47,6 +53,7 @@ fn blocks(packed: &Packed, taps: Taps<'_>, out: &mut [u8]) {
 #[derive(Clone, Copy)]
 struct Block<'a, const N: usize> {
     packed: &'a Packed,
+    weights: &'a [i16],
     range: Range,
     first: usize,
 }
@@ -65,7 +72,7 @@ impl<const N: usize> Block<'_, N> {
     fn nine(self, starts: &[usize; NINE], taps: Taps<'_>, out: &mut [u8]) {
         let weights = |tap: usize| tap * self.packed.channels + self.first;
         let weights: [[int16x8_t; N]; NINE] =
-            array::from_fn(|tap| halves(&self.packed.weights[weights(tap)..]));
+            array::from_fn(|tap| halves(&self.weights[weights(tap)..]));
         let (bias, multipliers) = (self.bias(), self.multipliers());
         let last = (taps.count - 1) * taps.advance;
         let row = |tap: usize| &taps.bytes[starts[tap] + self.first..][..last + N * HALF];
@@ -101,7 +108,7 @@ impl<const N: usize> Block<'_, N> {
     #[target_feature(enable = "neon")]
     fn few<const P: usize>(&self, bytes: &[u8], taps: Taps<'_>, out: &mut [u8]) {
         let mut sums = [self.bias(); P];
-        let starts = taps.starts.iter().zip(self.packed.weights.chunks_exact(self.packed.channels));
+        let starts = taps.starts.iter().zip(self.weights.chunks_exact(self.packed.channels));
         for (start, weights) in starts {
             let weights = halves(&weights[self.first..]);
             for (pixel, sums) in sums.iter_mut().enumerate() {

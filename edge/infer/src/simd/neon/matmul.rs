@@ -10,7 +10,7 @@
 //! weights are -128; where a plan has such weights, four instructions do it.
 
 use super::{Range, load_f32, load_i8, load_i32, load_u8, store_u8};
-use crate::matmul::{Packed, Rows};
+use crate::matmul::{BLOCK, Packed, Rows};
 use core::arch::aarch64::{
     int32x4_t, uint32x4_t, vaddq_s32, vaddvq_u32, vcvtq_f32_s32, vdupq_n_s32, vdupq_n_u8,
     vdupq_n_u32, veorq_u8, vget_low_s8, vgetq_lane_u32, vmlal_high_s8, vmull_high_s8, vmull_s8,
@@ -22,8 +22,6 @@ use core::arch::aarch64::{
 const SIDE: usize = 4;
 /// Values in one step.
 const STEP: usize = 16;
-/// Rows that are laid out as tiles together.
-const BLOCK: usize = 64;
 
 /// One step of a tile's rows, or of its weights.
 type Step<T> = [[T; STEP]; SIDE];
@@ -43,13 +41,29 @@ pub(crate) fn scratch_bytes(packed: &Packed, count: usize) -> usize {
 }
 
 /// Multiplies rows; `out` is `[count, channels]`.
-pub(crate) fn multiply(packed: &Packed, rows: Rows<'_>, scratch: &mut [u8], out: &mut [u8]) {
+///
+/// `PAIRS` says whether [`pairs_fit`].
+pub(crate) fn multiply<const PAIRS: bool>(
+    packed: &Packed,
+    weights: &[i8],
+    rows: Rows<'_>,
+    scratch: &mut [u8],
+    out: &mut [u8],
+) {
+    assert!(packed.isa.has_neon(), "it is packed for NEON");
     // SAFETY: the packed weights' `Isa` is proof that the machine has NEON.
-    unsafe { blocks(packed, rows, scratch, out) }
+    unsafe { blocks::<PAIRS>(packed, weights, rows, scratch, out) }
 }
 
 #[target_feature(enable = "neon")]
-fn blocks(packed: &Packed, rows: Rows<'_>, scratch: &mut [u8], out: &mut [u8]) {
+fn blocks<const PAIRS: bool>(
+    packed: &Packed,
+    weights: &[i8],
+    rows: Rows<'_>,
+    scratch: &mut [u8],
+    out: &mut [u8],
+) {
+    let weights = weights.as_chunks().0.as_chunks().0;
     let (steps, _) = scratch.as_chunks_mut::<STEP>();
     let (steps, _) = steps.as_chunks_mut::<SIDE>();
     let blocks = out.chunks_mut(BLOCK * packed.channels);
@@ -58,11 +72,7 @@ fn blocks(packed: &Packed, rows: Rows<'_>, scratch: &mut [u8], out: &mut [u8]) {
         let bytes = &rows.bytes[first * rows.stride..];
         let own = lay_out(packed, Rows { bytes, count, ..rows }, steps);
         let tiles = &steps[..count.div_ceil(SIDE) * packed.groups];
-        if packed.pairs_fit {
-            panels::<true>(packed, tiles, &own, out);
-        } else {
-            panels::<false>(packed, tiles, &own, out);
-        }
+        panels::<PAIRS>(packed, weights, tiles, &own, out);
     }
 }
 
@@ -88,13 +98,13 @@ fn lay_out(packed: &Packed, rows: Rows<'_>, tiles: &mut [Step<u8>]) -> [i32; BLO
 #[target_feature(enable = "neon")]
 fn panels<const PAIRS: bool>(
     packed: &Packed,
+    weights: &[Step<i8>],
     tiles: &[Step<u8>],
     own: &[i32; BLOCK],
     out: &mut [u8],
 ) {
     let range = Range::new(&packed.requant);
-    let (weights, _) = packed.weights.as_chunks::<STEP>();
-    let weights = weights.as_chunks::<SIDE>().0.chunks_exact(packed.groups);
+    let weights = weights.chunks_exact(packed.groups);
     let constants = packed.bias.as_chunks().0.iter().zip(packed.requant.multipliers.as_chunks().0);
     let firsts = (0..packed.channels).step_by(SIDE);
     for (first, (weights, (bias, multipliers))) in firsts.zip(weights.zip(constants)) {

@@ -5,8 +5,8 @@
 
 use super::{Range, SUMS, mask16, mask32};
 use crate::depthwise::{Packed, Taps};
+use crate::simd::pair;
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::arch::x86_64::{
     __m512, __m512i, _mm256_loadu_si256, _mm256_mask_storeu_epi8, _mm256_maskz_loadu_epi8,
     _mm512_cvtepi16_epi8, _mm512_cvtepu8_epi16, _mm512_dpwssd_epi32, _mm512_load_si512,
@@ -18,39 +18,28 @@ use core::arch::x86_64::{
 /// Channels of a block.
 const BLOCK: usize = 32;
 
-/// The weights of one block's channels for two taps, as they are multiplied.
-#[derive(Debug, Clone, Copy)]
-#[repr(align(64))]
-pub(crate) struct Pair([[i16; BLOCK]; 2]);
+/// One block's weights for two taps.
+pub(crate) type Pair = pair::Pair<BLOCK>;
 
-/// Packs `[taps, channels]` weights: `[block][pair of taps]`, zeros beyond the last channel.
+/// The first channels of the blocks, and how many are in use.
+fn blocks(channels: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..channels).step_by(BLOCK).map(move |first| (first, (channels - first).min(BLOCK)))
+}
+
+/// Packs `[taps, channels]` weights.
 pub(crate) fn pack(weights: &[i16], channels: usize) -> Box<[Pair]> {
-    let mut packed = Vec::new();
-    for first in (0..channels).step_by(BLOCK) {
-        for pair in weights.chunks(channels * 2) {
-            let mut halves = [[0; BLOCK]; 2];
-            for channel in 0..(channels - first).min(BLOCK) {
-                let (half, eight) = (channel / 4 % 2, channel / 8);
-                let at = (eight * 4 + channel % 4) * 2;
-                for (tap, weights) in pair.chunks_exact(channels).enumerate() {
-                    halves[half][at + tap] = weights[first + channel];
-                }
-            }
-            packed.push(Pair(halves));
-        }
-    }
-    packed.into()
+    Pair::pack(weights, channels, blocks(channels))
 }
 
 /// Computes `out`, `[count, channels]`.
-pub(crate) fn run(packed: &Packed, taps: Taps<'_>, out: &mut [u8]) {
+pub(crate) fn run(packed: &Packed, pairs: &[Pair], taps: Taps<'_>, out: &mut [u8]) {
     let Some(last) = taps.count.checked_sub(1) else { return };
     let reach = taps.starts.iter().max().map_or(0, |start| start + packed.channels);
     assert!(last * taps.advance + reach <= taps.bytes.len(), "taps are whole");
     assert!(taps.count * packed.channels <= out.len(), "there is room for the result");
     assert!(packed.isa.has_vnni(), "it is packed for VNNI");
     // SAFETY: `packed.isa` has VNNI: only a machine that has it gives that out.
-    unsafe { run_blocks(packed, taps, out) }
+    unsafe { run_blocks(packed, pairs, taps, out) }
 }
 
 /// What a block's channels have beside their weights.
@@ -66,11 +55,10 @@ struct Channels {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn run_blocks(packed: &Packed, taps: Taps<'_>, out: &mut [u8]) {
+fn run_blocks(packed: &Packed, pairs: &[Pair], taps: Taps<'_>, out: &mut [u8]) {
     let range = Range::new(&packed.requant);
-    let pairs = packed.lines.chunks_exact(packed.taps.div_ceil(2));
-    for (first, pairs) in (0..packed.channels).step_by(BLOCK).zip(pairs) {
-        let used = (packed.channels - first).min(BLOCK);
+    let pairs = pairs.chunks_exact(packed.taps.div_ceil(2));
+    for ((first, used), pairs) in blocks(packed.channels).zip(pairs) {
         let bias = sums_in_halves(&packed.bias[first..first + used]);
         let multipliers = floats_in_halves(&packed.requant.multipliers[first..first + used]);
         let channels = Channels { first, used, width: packed.channels, bias, multipliers, range };
@@ -81,14 +69,14 @@ fn run_blocks(packed: &Packed, taps: Taps<'_>, out: &mut [u8]) {
                 nine_taps::<true>(&channels, taps, starts, pairs, out);
             }
             (Some((starts, pairs)), _) => nine_taps::<false>(&channels, taps, starts, pairs, out),
-            (None, _) => block(&channels, taps, pairs, out),
+            (None, _) => any_taps(&channels, taps, pairs, out),
         }
     }
 }
 
 /// One block's channels of all pixels, whatever the number of taps.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn block(channels: &Channels, taps: Taps<'_>, pairs: &[Pair], out: &mut [u8]) {
+fn any_taps(channels: &Channels, taps: Taps<'_>, pairs: &[Pair], out: &mut [u8]) {
     for pixel in 0..taps.count {
         let bytes = taps.bytes.as_ptr().wrapping_add(pixel * taps.advance + channels.first);
         let mut sums = channels.bias;

@@ -34,22 +34,28 @@ pub(crate) fn scratch_bytes(count: usize) -> usize {
 }
 
 /// Multiplies rows; `out` is `[count, channels]`.
-pub(crate) fn multiply(packed: &Packed, rows: Rows<'_>, scratch: &mut [u8], out: &mut [u8]) {
+pub(crate) fn multiply(
+    packed: &Packed,
+    lines: &[Line],
+    rows: Rows<'_>,
+    scratch: &mut [u8],
+    out: &mut [u8],
+) {
     let Some(last) = rows.count.checked_sub(1) else { return };
     assert!(last * rows.stride + packed.row_bytes() <= rows.bytes.len(), "rows are whole");
     assert!(rows.count * packed.channels <= out.len(), "there is room for the result");
     assert!(packed.isa.has_vnni(), "it is packed for VNNI");
     // SAFETY: `packed.isa` has VNNI: only a machine that has it gives that out.
-    unsafe { block(packed, rows, scratch.as_chunks_mut().0, out) }
+    unsafe { block(packed, lines, rows, scratch.as_chunks_mut().0, out) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn block(packed: &Packed, rows: Rows<'_>, own: &mut [[u8; 4]], out: &mut [u8]) {
+fn block(packed: &Packed, lines: &[Line], rows: Rows<'_>, own: &mut [[u8; 4]], out: &mut [u8]) {
     for (row, own) in (0..rows.count).zip(&mut *own) {
         let values = &rows.bytes[row * rows.stride..][..packed.row_bytes()];
         *own = packed.correction.wrapping_mul(sum(values)).to_le_bytes();
     }
-    let tiles = Tiles { packed, rows, own, range: Range::new(&packed.requant) };
+    let tiles = Tiles { packed, lines, rows, own, range: Range::new(&packed.requant) };
     let panels = packed.channels.div_ceil(PANEL);
     for panel in (0..panels).step_by(2) {
         if panel + 1 < panels {
@@ -78,6 +84,7 @@ fn sum(row: &[u8]) -> i32 {
 #[derive(Debug, Clone, Copy)]
 struct Tiles<'a> {
     packed: &'a Packed,
+    lines: &'a [Line],
     rows: Rows<'a>,
     /// What the sum of each row adds to its channels.
     own: &'a [[u8; 4]],
@@ -133,12 +140,12 @@ impl Tiles<'_> {
         row: usize,
         panel: usize,
     ) -> [[__m512i; PANELS]; ROWS] {
-        let Packed { bias, lines, groups, .. } = self.packed;
+        let Packed { bias, groups, .. } = self.packed;
         let mut sums = [[_mm512_setzero_si512(); PANELS]; ROWS];
-        let mut weights = [&lines[..0]; PANELS];
+        let mut weights = [&self.lines[..0]; PANELS];
         for at in 0..PANELS {
             let Some(bias) = bias[(panel + at) * PANEL..].first_chunk() else { return sums };
-            weights[at] = &lines[(panel + at) * groups..][..*groups];
+            weights[at] = &self.lines[(panel + at) * groups..][..*groups];
             for (sums, own) in sums.iter_mut().zip(&self.own[row..]) {
                 let own = _mm512_set1_epi32(i32::from_le_bytes(*own));
                 sums[at] = _mm512_add_epi32(load_sums(bias), own);
