@@ -10,9 +10,13 @@ use crate::stream::Stream;
 use signal_proto::realm::Conn;
 use signal_proto::websocket;
 use smol::Timer;
-use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::io::{AsyncRead, AsyncWriteExt};
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 /// A whole head, and a TLS handshake before it, arrive within this; of a further request,
@@ -38,6 +42,11 @@ const STRICT_SECONDS: &str = "max-age=15552000";
 
 /// Most requests on one connection.
 const REQUESTS_MAX: usize = 1000;
+
+thread_local! {
+    /// What all connections read into: who waits for bytes holds no memory for them.
+    static PAGE: RefCell<[u8; 2048]> = const { RefCell::new([0; 2048]) };
+}
 
 /// A connection that has become a WebSocket; without a conn it is to be told why not.
 pub type Upgraded = (Stream, Option<Conn>, Rc<Outbox>);
@@ -163,10 +172,20 @@ async fn read_body(stream: &mut Stream, buffer: &mut Vec<u8>, length: usize) -> 
 
 /// Reads a little more; `None` at the end.
 async fn fill(stream: &mut Stream, buffer: &mut Vec<u8>) -> Option<()> {
-    let mut bytes = [0; 2048];
-    let length = stream.read(&mut bytes).await.ok().filter(|length| *length > 0)?;
-    buffer.extend_from_slice(bytes.get(..length)?);
-    Some(())
+    read(stream, |bytes| buffer.extend_from_slice(bytes)).await
+}
+
+/// Reads once and lends the bytes to `take`; `None` at the end.
+async fn read(stream: &mut Stream, mut take: impl FnMut(&[u8])) -> Option<()> {
+    poll_fn(|cx| {
+        PAGE.with_borrow_mut(|page| {
+            let read = ready!(Pin::new(&mut *stream).poll_read(cx, page));
+            let bytes = page.get(..read.unwrap_or(0)).unwrap_or_default();
+            take(bytes);
+            Poll::Ready((!bytes.is_empty()).then_some(()))
+        })
+    })
+    .await
 }
 
 /// Sends all of `bytes`.
@@ -206,11 +225,9 @@ async fn refuse(place: &Place, mut stream: Stream, status: u16) -> Option<Upgrad
 pub(crate) async fn linger(mut stream: Stream) {
     let rest = async {
         stream.close().await.ok()?;
-        let mut bytes = [0; 2048];
         let mut left = LINGER_BYTES;
         while left > 0 {
-            let length = stream.read(&mut bytes).await.ok().filter(|length| *length > 0)?;
-            left = left.saturating_sub(length);
+            read(&mut stream, |bytes| left = left.saturating_sub(bytes.len())).await?;
         }
         Some(())
     };

@@ -4,11 +4,12 @@ use crate::head::Head;
 use crate::response::Response;
 use sha1_smol::Sha1;
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 /// Where the app's start page lies in the table.
 const INDEX: &str = "index.html";
 
-/// The service worker, whose version stamp is set when the program starts.
+/// The service worker, whose version stamp is set when the files are read.
 const WORKER: &str = "sw.js";
 
 /// What stands in the service worker where its version goes.
@@ -83,15 +84,16 @@ struct File {
     etag: String,
 }
 
-/// Every file.
-#[derive(Debug)]
+/// Every file. They are read when the first is asked for: until then they take no memory, and
+/// no time at the start.
+#[derive(Debug, Default)]
 pub struct Files {
-    files: Vec<File>,
+    files: OnceCell<Vec<File>>,
 }
 
 impl Files {
     /// The files, the service worker stamped with what all of them together are.
-    pub fn load() -> Self {
+    fn load() -> Vec<File> {
         let mut all = Sha1::new();
         for (name, content) in TABLE {
             all.update(name.as_bytes());
@@ -106,7 +108,7 @@ impl Files {
             let etag = format!("\"{}\"", Sha1::from(&content).digest());
             File { name, content, etag }
         };
-        Self { files: TABLE.iter().map(file).collect() }
+        TABLE.iter().map(file).collect()
     }
 
     /// The start page.
@@ -116,7 +118,7 @@ impl Files {
 
     /// The file of that path below the prefix.
     pub fn answer(&self, name: &str, head: &Head) -> Option<Response> {
-        let file = self.files.iter().find(|file| file.name == name)?;
+        let file = self.files.get_or_init(Self::load).iter().find(|file| file.name == name)?;
         let known = head
             .headers("if-none-match")
             .flat_map(|value| value.split(','))
@@ -182,8 +184,7 @@ mod tests {
 
     #[test]
     fn every_file_has_a_type_and_the_worker_a_version() {
-        let files = Files::load();
-        for file in &files.files {
+        for file in Files::load() {
             assert_ne!(content_type(file.name), "application/octet-stream", "{}", file.name);
             let text = String::from_utf8_lossy(&file.content);
             assert!(!text.contains(STAMP), "{} is stamped", file.name);

@@ -7,7 +7,7 @@
 //!    scrape                            one look at the figures
 //! 3  routes, meeting                   request -> answer; the realm and its outboxes
 //! 2  files, response, head, outbox, stream, lock, tls, acme, home, hall
-//! 1  config, error, clock, journal, metrics
+//! 1  config, error, clock, journal, memory, metrics
 //! 0  signal-proto
 //! ```
 
@@ -25,6 +25,7 @@ pub mod home;
 pub mod journal;
 pub mod lock;
 pub mod meeting;
+pub mod memory;
 pub mod metrics;
 pub mod outbox;
 pub mod redirect;

@@ -9,7 +9,7 @@ use crate::lock::Lock;
 use crate::meeting::Meeting;
 use crate::routes::Place;
 use crate::stream::Stream;
-use crate::{binding, door, home, redirect, say, scrape, socket};
+use crate::{binding, door, home, memory, redirect, say, scrape, socket};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_proto::network::Site;
@@ -31,6 +31,10 @@ const BACKLOG: i32 = 4096;
 
 /// How long no connection is accepted after the system had none to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long it must have gone well, in ms, before the log says so: at the very limit, accepting
+/// fails and succeeds in turns.
+const CALM_MS: u64 = 2000;
 
 /// How long clients may take to hear that the server ends.
 const FAREWELL: Duration = Duration::from_millis(2500);
@@ -69,7 +73,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         None => Secrets::random(clock.now_ms(), clock::entropy()),
     };
     let place = Rc::new(Place {
-        files: Files::load(),
+        files: Files::default(),
         meeting: Meeting::new(clock, Realm::new(config.realm, secrets)),
         grouping: home::grouping(config.home).into(),
         stun_port: stun_at.map(|address| address.port()),
@@ -101,6 +105,7 @@ pub fn run(config: Config) -> Result<(), Error> {
     executor.spawn(async move { keeper.lock.keep().await }).detach();
     let timekeeper = Rc::clone(&place);
     executor.spawn(async move { timekeeper.meeting.keep_time().await }).detach();
+    executor.spawn(memory::keep_small()).detach();
     let sources = binding::Shared::default();
     for socket in stun.into_iter().chain(beside.into_iter().flatten()) {
         let answering = binding::serve(socket, Rc::clone(&place), Rc::clone(&sources));
@@ -135,13 +140,15 @@ async fn accept(
     hall: Rc<Hall>,
     welcome: impl Fn(Visitor, Async<TcpStream>, IpAddr),
 ) {
-    let mut is_pausing = false;
+    // When the system last had nothing to give, until that is long enough ago to be over.
+    let mut failed_ms: Option<u64> = None;
+    let clock = *place.meeting.clock();
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                if is_pausing {
+                if failed_ms.is_some_and(|at| clock.now_ms() >= at + CALM_MS) {
                     say!("accepting connections again");
-                    is_pausing = false;
+                    failed_ms = None;
                 }
                 let is_proxy = place.trusts(peer.ip());
                 let site = (!is_proxy).then(|| Site::of(peer.ip()));
@@ -155,11 +162,11 @@ async fn accept(
             }
             Err(error) => {
                 if is_our_fault(&error) {
-                    if !is_pausing {
+                    if failed_ms.is_none() {
                         say!("no connection can be accepted: {error}");
-                        is_pausing = true;
                         place.meeting.metrics().accept_pauses.up();
                     }
+                    failed_ms = Some(clock.now_ms());
                     Timer::after(ACCEPT_PAUSE).await;
                 }
             }
@@ -203,27 +210,28 @@ fn point_away(
     }
 }
 
-async fn visit(
+/// A connection's whole life; only what a client needs for long lies in the task itself.
+fn visit(
     place: Rc<Place>,
     hall: Rc<Hall>,
     visitor: Visitor,
     stream: Async<TcpStream>,
     peer: IpAddr,
-) {
-    // The long-lived part of this task stays small.
-    let visit = Box::pin(async {
-        let Some(stream) = door::within(door::HEAD_WITHIN, place.lock.open(stream)).await else {
-            place.meeting.metrics().handshake_failures.up();
+) -> impl Future<Output = ()> {
+    let door = Rc::clone(&place);
+    let visit = Box::pin(async move {
+        let Some(stream) = door::within(door::HEAD_WITHIN, door.lock.open(stream)).await else {
+            door.meeting.metrics().handshake_failures.up();
             return None;
         };
-        door::serve(&place, stream, peer, &visitor).await
+        door::serve(&door, stream, peer, &visitor).await
     });
-    let upgraded = visit.await;
-    drop(visitor);
-    if let Some((stream, conn, outbox)) = upgraded {
-        let _seat = hall.seat();
-        place.meeting.metrics().websockets.up();
-        socket::run(stream, &place.meeting, conn, outbox).await;
+    async move {
+        if let Some((stream, conn, outbox)) = visit.await {
+            let _seat = hall.seat();
+            place.meeting.metrics().websockets.up();
+            socket::run(stream, &place.meeting, conn, outbox).await;
+        }
     }
 }
 

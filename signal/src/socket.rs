@@ -1,7 +1,7 @@
 //! One client's WebSocket, from its OPEN to its end.
 //!
-//! The task of an idle client holds no buffer: bytes are read into one that all share, and
-//! what is half a frame waits in the decoder.
+//! The task of an idle client is small and holds no buffer: bytes are read into one that all
+//! share, and a decoder is there only while it has half a message.
 
 use crate::meeting::Meeting;
 use crate::outbox::{Outbox, State};
@@ -51,16 +51,17 @@ pub async fn run(stream: Stream, meeting: &Meeting, conn: Option<Conn>, outbox: 
 
 struct Socket {
     stream: Stream,
-    decoder: Decoder,
+    /// What has begun of a message, or nothing.
+    decoder: Option<Box<Decoder>>,
     flushed: bool,
     /// How long the stream may take no byte, and since when it does.
     patience: Duration,
-    stalled: Option<Timer>,
+    stalled: Option<Box<Timer>>,
     /// The client has answered our close, or closed by itself.
     heard_close: bool,
     /// Nothing that still comes can be understood.
     is_deaf: bool,
-    closing: Option<Closing>,
+    closing: Option<Box<Closing>>,
 }
 
 /// What a client may still do once it is closed.
@@ -76,7 +77,7 @@ impl Socket {
     const fn new(stream: Stream, patience: Duration) -> Self {
         Self {
             stream,
-            decoder: Decoder::new(Role::Server),
+            decoder: None,
             flushed: true,
             patience,
             stalled: None,
@@ -123,10 +124,9 @@ impl Socket {
     /// read: to drop bytes unread is to reset the connection, and the close frame with it.
     fn is_over(&mut self, cx: &mut Context<'_>, is_sent: bool) -> bool {
         let limit = if self.is_deaf { LINGER } else { CLOSING };
-        let closing = self.closing.get_or_insert_with(|| Closing {
-            until: Timer::after(limit),
-            left: LINGER_BYTES,
-            is_shut: false,
+        let closing = self.closing.get_or_insert_with(|| {
+            let until = Timer::after(limit);
+            Box::new(Closing { until, left: LINGER_BYTES, is_shut: false })
         });
         if Pin::new(&mut closing.until).poll(cx).is_ready() || closing.left == 0 {
             return true;
@@ -174,8 +174,8 @@ impl Socket {
                     self.stalled = None;
                 }
                 Poll::Pending => {
-                    let timer = self.stalled.get_or_insert_with(|| Timer::after(self.patience));
-                    if Pin::new(timer).poll(cx).is_ready() {
+                    let start = || Box::new(Timer::after(self.patience));
+                    if Pin::new(self.stalled.get_or_insert_with(start)).poll(cx).is_ready() {
                         outbox.note_cut();
                         return Err(std::io::ErrorKind::TimedOut.into());
                     }
@@ -193,6 +193,9 @@ impl Socket {
         conn: Option<Conn>,
         outbox: &Outbox,
     ) -> Poll<bool> {
+        if self.stream.poll_readable(cx).is_pending() {
+            return Poll::Pending;
+        }
         SCRATCH.with_borrow_mut(|scratch| match Pin::new(&mut self.stream).poll_read(cx, scratch) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(false),
@@ -200,22 +203,32 @@ impl Socket {
                 if let Some(closing) = &mut self.closing {
                     closing.left = closing.left.saturating_sub(length);
                 }
-                if !self.is_deaf {
+                if !self.is_deaf && !self.heard_close {
                     let bytes = scratch.get(..length).unwrap_or_default();
-                    self.decoder.lend(DESK.take());
-                    self.act(bytes, meeting, conn, outbox);
-                    DESK.set(self.decoder.give_back());
+                    let begun = self.decoder.take();
+                    let mut decoder = begun.map_or(Decoder::new(Role::Server), |it| *it);
+                    decoder.lend(DESK.take());
+                    self.act(&mut decoder, bytes, meeting, conn, outbox);
+                    DESK.set(decoder.give_back());
+                    self.decoder = decoder.is_partial().then(|| Box::new(decoder));
                 }
                 Poll::Ready(true)
             }
         })
     }
 
-    fn act(&mut self, mut bytes: &[u8], meeting: &Meeting, conn: Option<Conn>, outbox: &Outbox) {
+    fn act(
+        &mut self,
+        decoder: &mut Decoder,
+        mut bytes: &[u8],
+        meeting: &Meeting,
+        conn: Option<Conn>,
+        outbox: &Outbox,
+    ) {
         loop {
-            let message = self.decoder.read(&mut bytes);
+            let message = decoder.read(&mut bytes);
             // A fragment is a frame of its own, an empty one too.
-            if let (Some(conn), fragments @ 1..) = (conn, self.decoder.take_fragments()) {
+            if let (Some(conn), fragments @ 1..) = (conn, decoder.take_fragments()) {
                 count(meeting, conn, fragments);
             }
             let message = match message {
@@ -242,14 +255,14 @@ impl Socket {
                 Message::Ping(payload) => outbox.pong(&payload),
                 Message::Text(text) => {
                     meeting.hear(conn, &text);
-                    self.decoder.lend(text.into_bytes());
+                    decoder.lend(text.into_bytes());
                 }
                 // The servers before us read JSON from binary frames too.
                 Message::Binary(bytes) => {
                     if let Ok(text) = std::str::from_utf8(&bytes) {
                         meeting.hear(conn, text);
                     }
-                    self.decoder.lend(bytes);
+                    decoder.lend(bytes);
                 }
                 Message::Pong(_) | Message::Close(_) => {}
             }

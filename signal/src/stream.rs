@@ -19,6 +19,18 @@ pub enum Stream {
     Tls(Box<futures_rustls::server::TlsStream<Async<TcpStream>>>),
 }
 
+impl Stream {
+    /// Whether it is worth to read: asked before each read, it spares the read that only finds
+    /// nothing. TLS may hold bytes that no socket tells of, so there it always is.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match self {
+            Self::Plain(stream) => stream.poll_readable(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => Poll::Ready(Ok(())),
+        }
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,

@@ -7,10 +7,13 @@
 
 pub mod data;
 pub mod dequantized;
+pub mod figures;
+pub mod flood;
 pub mod fuzz;
 pub mod meeting;
 pub mod pixels;
 pub mod program;
+pub mod socket;
 pub mod turn;
 pub mod vectors;
 pub mod web;

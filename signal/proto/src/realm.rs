@@ -18,6 +18,7 @@ use crate::message::{Kind, Message};
 use crate::network::{Network, Site};
 use crate::peer_id::{PeerId, Token};
 use crate::room::{About, Member, RoomId, Rooms, Secrets};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -235,7 +236,7 @@ enum Timer {
     /// A sign of life of the holder that this challenger waits for.
     Contest(Conn),
     /// Somebody to fetch the messages for this peer.
-    Absent(PeerId),
+    Absent(Box<PeerId>),
 }
 
 /// Everybody who is connected.
@@ -243,7 +244,8 @@ enum Timer {
 pub struct Realm {
     config: Config,
     secrets: Secrets,
-    clients: BTreeMap<Conn, Client>,
+    /// Boxed: half the places of a tree that grows at its end stay empty.
+    clients: BTreeMap<Conn, Box<Client>>,
     seats: BTreeMap<PeerId, Seat>,
     sites: BTreeMap<Site, usize>,
     absent: Absent,
@@ -307,7 +309,7 @@ impl Realm {
             bucket: Bucket { level, filled_ms: now_ms },
             rooms,
         };
-        self.clients.insert(conn, client);
+        self.clients.insert(conn, Box::new(client));
         match seat {
             Some(seat) if holder.is_none() => {
                 let mut until_ms = seat.until_ms;
@@ -557,7 +559,7 @@ impl Realm {
     fn register(&mut self, conn: Conn, id: PeerId) {
         self.outputs.push_back(Output::Send(conn, Message::bare(Kind::Open).to_text()));
         if let Some(due) = self.absent.due_ms(&id) {
-            self.timers.remove(&(due, Timer::Absent(id.clone())));
+            self.timers.remove(&(due, Timer::Absent(Box::new(id.clone()))));
         }
         for text in self.absent.take(&id) {
             self.counts.relayed += 1;
@@ -577,7 +579,7 @@ impl Realm {
         }
         match kept {
             Kept::First => {
-                self.timers.insert((due, Timer::Absent(dst.clone())));
+                self.timers.insert((due, Timer::Absent(Box::new(dst.clone()))));
             }
             Kept::Refused => self.tell_expired(src, dst),
             Kept::Behind | Kept::RefusedAgain => {}
@@ -646,7 +648,7 @@ impl Realm {
     }
 
     /// Takes `conn` out of the clients, the rooms and the counts, but not off its seat.
-    fn drop_client(&mut self, conn: Conn) -> Option<Client> {
+    fn drop_client(&mut self, conn: Conn) -> Option<Box<Client>> {
         let client = self.clients.remove(&conn)?;
         self.timers.remove(&(client.timer_ms, Timer::Alive(conn)));
         for network in &client.rooms {

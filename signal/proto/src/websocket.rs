@@ -304,13 +304,16 @@ impl Decoder {
     }
 
     fn append(&mut self, head: Head, start: usize, piece: &[u8]) -> Result<(), Error> {
-        let mask = head.mask.into_iter().cycle().skip(start);
-        let bytes = piece.iter().zip(mask).map(|(byte, key)| byte ^ key);
+        let mut mask = head.mask;
+        mask.rotate_left(start);
         if head.opcode.is_control() {
-            self.control.extend(bytes);
+            let keys = mask.into_iter().cycle();
+            self.control.extend(piece.iter().zip(keys).map(|(byte, key)| byte ^ key));
             return Ok(());
         }
-        self.message.extend(bytes);
+        let before = self.message.len();
+        self.message.extend_from_slice(piece);
+        unmask(self.message.get_mut(before..).unwrap_or_default(), mask);
         if self.begun == Some(true) {
             let fresh = self.message.get(self.valid..).unwrap_or_default();
             self.valid += match core::str::from_utf8(fresh) {
@@ -340,6 +343,17 @@ impl Decoder {
                 }
             }
         }))
+    }
+}
+
+/// Lays `mask` over `bytes`, four at a time.
+fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
+    let (words, rest) = bytes.as_chunks_mut::<4>();
+    for word in words {
+        *word = (u32::from_le_bytes(*word) ^ u32::from_le_bytes(mask)).to_le_bytes();
+    }
+    for (byte, key) in rest.iter_mut().zip(mask) {
+        *byte ^= key;
     }
 }
 

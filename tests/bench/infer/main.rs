@@ -16,7 +16,6 @@ mod callgrind;
 mod duel;
 mod engine;
 mod eye;
-mod machine;
 mod peer;
 mod report;
 mod rounds;

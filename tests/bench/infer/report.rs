@@ -1,11 +1,9 @@
 //! The figures as they come, and as rows of a CSV when they are to stay.
 
-use crate::machine::{self, Machine};
 use crate::rounds::{Series, Time};
 use crate::say;
+use harness::figures::{self, Machine, rounded};
 use std::fmt::Write as _;
-use std::fs;
-use std::io::Write as _;
 
 /// Where rows stay, from the repository's top.
 const CSV: &str = "tests/bench/infer.csv";
@@ -38,7 +36,7 @@ pub(crate) struct Report {
 impl Report {
     /// Says where it is measured.
     pub(crate) fn new() -> Self {
-        let (machine, load) = (Machine::here(), machine::load());
+        let (machine, load) = (Machine::here(), figures::load());
         let Machine { cpu, flags, rustc, commit, date } = &machine;
         say(&format!("{cpu} ({flags})\n{rustc}; commit {commit}; {date}; load average {load}"));
         Self { machine, load, rows: Vec::new() }
@@ -91,24 +89,13 @@ impl Report {
 
     /// Says the load once more and, if `record`, keeps the rows.
     pub(crate) fn end(&self, record: bool) -> Result<(), String> {
-        let after = machine::load();
+        let after = figures::load();
         say(&format!("\nload average {after} now, {} at the beginning", self.load));
         if !record {
             return Ok(());
         }
-        let path = harness::data::repository().join(CSV);
-        let mut text = String::new();
-        if !path.exists() {
-            let _ = writeln!(text, "{COLUMNS}");
-        }
-        for row in &self.rows {
-            let _ = writeln!(text, "{}", self.line(row, &after));
-        }
-        let mut options = fs::OpenOptions::new();
-        let written = options.create(true).append(true).open(&path);
-        written
-            .and_then(|mut file| file.write_all(text.as_bytes()))
-            .map_err(|error| format!("{CSV}: {error}"))?;
+        let rows: Vec<String> = self.rows.iter().map(|row| self.line(row, &after)).collect();
+        figures::keep(CSV, COLUMNS, &rows)?;
         say(&format!("{} rows added to {CSV}", self.rows.len()));
         Ok(())
     }
@@ -117,7 +104,7 @@ impl Report {
         let Machine { cpu, flags, rustc, commit, date } = &self.machine;
         let Row { rounds, model, subject, set, unit, spread, ratio } = row;
         let before = &self.load;
-        let texts = [
+        let mut line = figures::fields([
             date,
             commit,
             cpu,
@@ -130,8 +117,7 @@ impl Report {
             subject,
             set,
             unit,
-        ];
-        let mut line = texts.map(|text| text.replace(',', ";")).join(",");
+        ]);
         for value in spread {
             let _ = write!(line, ",{}", rounded(*value));
         }
@@ -143,20 +129,4 @@ impl Report {
         }
         line
     }
-}
-
-/// Five significant digits are more than any of this repeats to; counts stay whole.
-fn rounded(value: f64) -> String {
-    if value >= 1e4 {
-        return format!("{value:.0}");
-    }
-    let mut digits = 4;
-    let mut size = value.abs();
-    while size >= 10.0 {
-        (size, digits) = (size / 10.0, digits - 1);
-    }
-    while size < 1.0 && digits < 9 {
-        (size, digits) = (size * 10.0, digits + 1);
-    }
-    format!("{value:.digits$}")
 }

@@ -1,6 +1,9 @@
-//! What the figures were measured on.
+//! What a bench's figures were measured on, and the CSV that they stay in.
 
+use crate::data::repository;
+use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::process::Command;
 
 /// Flags of a processor that decide which kernels run, x86-64's and aarch64's.
@@ -20,25 +23,25 @@ const FLAGS: [&str; 11] = [
 
 /// The machine, the compiler and the tree.
 #[derive(Debug)]
-pub(crate) struct Machine {
+pub struct Machine {
     /// The processor by its name, and how many.
-    pub(crate) cpu: String,
+    pub cpu: String,
     /// Those of its flags that decide which kernels run.
-    pub(crate) flags: String,
+    pub flags: String,
     /// The compiler's version.
-    pub(crate) rustc: String,
+    pub rustc: String,
     /// The commit; `+` where the tree differs from it.
-    pub(crate) commit: String,
+    pub commit: String,
     /// Today, UTC.
-    pub(crate) date: String,
+    pub date: String,
 }
 
 impl Machine {
     /// The one this runs on.
-    pub(crate) fn here() -> Self {
+    pub fn here() -> Self {
         let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let changed = said("git", &["status", "--porcelain", "--", ".", ":!tests/bench/infer.csv"]);
+        let changed = said("git", &["status", "--porcelain", "--", ".", ":!tests/bench/*.csv"]);
         let commit = said("git", &["rev-parse", "--short", "HEAD"]);
         Self {
             cpu: format!("{}; {cores} cores", name(&info)),
@@ -51,9 +54,49 @@ impl Machine {
 }
 
 /// The load averages of 1, 5 and 15 minutes.
-pub(crate) fn load() -> String {
+pub fn load() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// Adds rows to the CSV `name`, a path from the repository's top; a new one begins with
+/// `columns`.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn keep(name: &str, columns: &str, rows: &[String]) -> Result<(), String> {
+    let path = repository().join(name);
+    let mut text = String::new();
+    if !path.exists() {
+        let _ = writeln!(text, "{columns}");
+    }
+    for row in rows {
+        let _ = writeln!(text, "{row}");
+    }
+    let file = fs::OpenOptions::new().create(true).append(true).open(&path);
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| format!("{name}: {error}"))
+}
+
+/// Texts as fields of a CSV.
+pub fn fields<const N: usize>(texts: [&str; N]) -> String {
+    texts.map(|text| text.replace(',', ";")).join(",")
+}
+
+/// Five significant digits are more than any of this repeats to; counts stay whole.
+pub fn rounded(value: f64) -> String {
+    if value >= 1e4 {
+        return format!("{value:.0}");
+    }
+    let mut digits = 4;
+    let mut size = value.abs();
+    while size >= 10.0 {
+        (size, digits) = (size / 10.0, digits - 1);
+    }
+    while size < 1.0 && digits < 9 {
+        (size, digits) = (size * 10.0, digits + 1);
+    }
+    format!("{value:.digits$}")
 }
 
 /// The processor's name; a board has its own in the device tree.
@@ -83,8 +126,7 @@ fn field(info: &str, key: &str) -> Option<String> {
 
 /// The first line that a program says, run in the repository; empty where it does not.
 fn said(program: &str, words: &[&str]) -> String {
-    let output =
-        Command::new(program).args(words).current_dir(harness::data::repository()).output();
+    let output = Command::new(program).args(words).current_dir(repository()).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     text.unwrap_or_default().lines().next().unwrap_or_default().to_owned()
 }
