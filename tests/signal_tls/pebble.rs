@@ -70,10 +70,10 @@ impl Place {
         let [listen, management, names, control] = [0, 1, 2, 3].map(|offset| self.port(offset));
         let config = format!(
             "{{\"pebble\":{{\"listenAddress\":\"{listen}\",\"managementListenAddress\":\
-             \"{management}\",\"certificate\":{:?},\"privateKey\":{:?},\"httpPort\":1,\"tlsPort\":\
+             \"{management}\",\"certificate\":\"{}\",\"privateKey\":\"{}\",\"httpPort\":1,\"tlsPort\":\
              {port},\"ocspResponderURL\":\"\",\"certificateValidityPeriod\":{seconds}}}}}",
-            self.file("ca.pem"),
-            self.file("ca.key"),
+            self.file("ca.pem").display(),
+            self.file("ca.key").display(),
         );
         fs::write(self.file("config"), config).expect("a file can be written");
         let log = File::create(self.file("log")).expect("a file can be written");

@@ -396,7 +396,7 @@ fn frames_in_flight_of_a_replaced_socket_go_nowhere() {
     let new = world.enter("a");
     for text in [&offer("b", 1), &offer("nobody", 1), "{\"type\":\"LEAVE\"}"] {
         assert!(!world.realm.handle_frame(world.now, old));
-        world.realm.handle_message(world.now, old, text);
+        assert_eq!(world.realm.handle_message(world.now, old, text), None);
     }
     world.realm.handle_close(old);
     world.pass(10_000);
