@@ -238,6 +238,7 @@ fn figures_move_with_clients_and_messages() {
     let (mut a, mut b) = (enter(at, "secret-a"), enter(at, "secret-b"));
     assert_eq!((now().get("clients"), now().get("connections{kind=\"websocket\"}")), (2, 2));
     assert_eq!(now().get("connections_total{kind=\"websocket\"}"), 2);
+    assert!(now().get("connections_total{kind=\"http\"}") >= 2, "they came by HTTP");
     offer(&mut a, "secret-b", 10);
     hear(&mut b);
     assert_eq!(now().get("relayed_messages_total"), 1);

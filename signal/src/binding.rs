@@ -43,6 +43,8 @@ pub async fn serve(socket: Async<UdpSocket>, place: Rc<Place>, sources: Shared) 
     // What is longer is no request of any client.
     let mut datagram = [0; 576];
     loop {
+        // However fast they come, others have their turn.
+        smol::future::yield_now().await;
         let (length, source) = match socket.recv_from(&mut datagram).await {
             Ok(received) => received,
             // ICMP errors of earlier answers come back here.
@@ -80,7 +82,7 @@ pub fn beside(wildcard: &UdpSocket) -> io::Result<Vec<Async<UdpSocket>>> {
     sockopt::set_socket_reuseaddr(wildcard, true)?;
     // A link-local address needs its link, and cannot be bound without.
     let opened: Vec<_> =
-        served.take(ADDRESSES).filter_map(|ip| open(SocketAddr::new(ip, at.port())).ok()).collect();
+        served.filter_map(|ip| open(SocketAddr::new(ip, at.port())).ok()).take(ADDRESSES).collect();
     sockopt::set_socket_reuseaddr(wildcard, false)?;
     for socket in &opened {
         sockopt::set_socket_reuseaddr(socket, false)?;

@@ -1,5 +1,5 @@
-//! One TCP connection, from its first byte to its upgrade or its end: TLS, heads with a
-//! deadline, bodies with a bound, answers.
+//! One connection, from its first byte to its upgrade or its end: heads with a deadline,
+//! bodies with a bound, answers.
 
 use crate::hall::Visitor;
 use crate::head::{self, Finder, Head, Method};
@@ -30,7 +30,7 @@ const NEXT_WITHIN: Duration = Duration::from_secs(10);
 const BODY_WITHIN: Duration = Duration::from_secs(5);
 
 /// An answer is read within this.
-pub(crate) const READ_WITHIN: Duration = Duration::from_secs(30);
+const READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long, and for how many bytes, a refused client may finish what it is sending, so that
 /// it sees the answer.
@@ -119,6 +119,22 @@ pub async fn serve(
     None
 }
 
+/// Answers one request and closes: all that a listener with one purpose does.
+pub(crate) async fn answer_once(
+    place: &Place,
+    mut stream: Stream,
+    answer: impl FnOnce(Result<&Head, &head::Error>) -> Response,
+) -> Option<()> {
+    let mut buffer = Vec::new();
+    let head = within(HEAD_WITHIN, read_head(&mut stream, &mut buffer)).await?;
+    let response = answer(head.as_ref());
+    let with_body = !head.is_ok_and(|head| head.method == Method::Head);
+    let bytes = response.to_bytes(place.meeting.clock().unix_seconds(), false, with_body);
+    within(READ_WITHIN, write(&mut stream, &bytes)).await?;
+    linger(stream).await;
+    Some(())
+}
+
 /// Lets the client in, or prepares what it is told.
 fn knock(place: &Place, head: &Head, peer: IpAddr) -> (Option<Conn>, Rc<Outbox>) {
     let entered = place.knock(head, place.origin(head, peer));
@@ -143,10 +159,7 @@ fn upgrade_refusal(head: &Head) -> u16 {
 }
 
 /// The next head, or why there is none; `None` at the connection's end.
-pub(crate) async fn read_head(
-    stream: &mut Stream,
-    buffer: &mut Vec<u8>,
-) -> Option<Result<Head, head::Error>> {
+async fn read_head(stream: &mut Stream, buffer: &mut Vec<u8>) -> Option<Result<Head, head::Error>> {
     let mut finder = Finder::default();
     loop {
         match finder.find(buffer) {
@@ -189,7 +202,7 @@ async fn read(stream: &mut Stream, mut take: impl FnMut(&[u8])) -> Option<()> {
 }
 
 /// Sends all of `bytes`.
-pub(crate) async fn write(stream: &mut Stream, bytes: &[u8]) -> Option<()> {
+async fn write(stream: &mut Stream, bytes: &[u8]) -> Option<()> {
     stream.write_all(bytes).await.ok()?;
     stream.flush().await.ok()
 }
@@ -222,7 +235,7 @@ async fn refuse(place: &Place, mut stream: Stream, status: u16) -> Option<Upgrad
 }
 
 /// Closes our side, and reads what is still under way: a reset would take our answer along.
-pub(crate) async fn linger(mut stream: Stream) {
+async fn linger(mut stream: Stream) {
     let rest = async {
         stream.close().await.ok()?;
         let mut left = LINGER_BYTES;

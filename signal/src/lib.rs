@@ -1,5 +1,6 @@
-//! The meeting place's shell: one thread, one listener for HTTP and WebSocket, one socket for
-//! STUN. What is decided, is decided in `signal-proto`.
+//! The meeting place's shell, one thread: a listener for HTTP and WebSocket, where they are
+//! wanted others for redirects and for figures, sockets for STUN. What is decided, is decided in
+//! `signal-proto`.
 //!
 //! ```text
 //! 5  main, server                      wiring, exit codes

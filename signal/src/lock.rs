@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::stream::Stream;
 use smol::Async;
+use std::io;
 use std::net::TcpStream;
 
 /// Encrypts connections, or leaves them as they are.
@@ -22,10 +23,10 @@ impl Lock {
         Ok(Self { tls: tls.transpose()? })
     }
 
-    /// The connection to speak on; `None` where the handshake fails.
-    pub async fn open(&self, stream: Async<TcpStream>) -> Option<Stream> {
-        let Some(tls) = &self.tls else { return Some(Stream::Plain(stream)) };
-        tls.accept(stream).await.map(|stream| Stream::Tls(Box::new(stream)))
+    /// The connection to speak on; `None` where the handshake was all that was wanted.
+    pub async fn open(&self, stream: Async<TcpStream>) -> io::Result<Option<Stream>> {
+        let Some(tls) = &self.tls else { return Ok(Some(Stream::Plain(stream))) };
+        Ok(tls.accept(stream).await?.map(|stream| Stream::Tls(Box::new(stream))))
     }
 
     /// Whether connections are encrypted.
@@ -66,8 +67,8 @@ impl Lock {
     }
 
     /// The connection, as it is.
-    pub async fn open(&self, stream: Async<TcpStream>) -> Option<Stream> {
-        Some(Stream::Plain(stream))
+    pub async fn open(&self, stream: Async<TcpStream>) -> io::Result<Option<Stream>> {
+        Ok(Some(Stream::Plain(stream)))
     }
 
     /// They are not.

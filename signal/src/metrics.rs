@@ -141,7 +141,7 @@ impl Metrics {
         );
         page.counter(
             "expired_peers_total",
-            "Absent peers given up, for each who sent to them.",
+            "Absent peers given up, and their messages dropped.",
             &[("", counts.expired)],
         );
         let mut refusals = vec![

@@ -1,4 +1,4 @@
-//! What waits to be sent to one client, and to all of them.
+//! What waits to be sent to one client, and to all of them, beside what each has begun to say.
 //!
 //! Bounds: [`BYTES_MAX`] for a client; one that lets more pile up does not read, and is cut.
 //! [`ALL_BYTES_MAX`] for all clients together; beyond it the one who is furthest behind is cut.
@@ -13,7 +13,7 @@ use std::task::Waker;
 /// Most bytes that wait for a client to read them.
 pub const BYTES_MAX: usize = 256 * 1024;
 
-/// Most memory that holds what waits for anybody, in bytes.
+/// Most memory that holds what waits for anybody, or is half said, in bytes.
 pub const ALL_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Every outbox, and how much they hold together.
@@ -36,7 +36,9 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct Inner {
     bytes: VecDeque<u8>,
-    /// The memory of `bytes`, as the ledger knows it.
+    /// The memory of the message that the client has begun.
+    begun: usize,
+    /// The memory of both, as the ledger knows it.
     held: usize,
     state: State,
     waker: Option<Waker>,
@@ -131,8 +133,21 @@ impl Outbox {
         let mut inner = self.inner.borrow_mut();
         inner.state = State::Cut;
         inner.bytes = VecDeque::new();
+        inner.begun = 0;
         self.count(&mut inner);
         inner.wake();
+    }
+
+    /// Takes note of the memory that the beginning of a client's message holds.
+    pub fn note_begun(&self, bytes: usize) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.state == State::Cut || inner.begun == bytes {
+            return;
+        }
+        inner.begun = bytes;
+        self.count(&mut inner);
+        drop(inner);
+        self.ledger.settle();
     }
 
     /// Counts a client that does not read.
@@ -199,7 +214,7 @@ impl Outbox {
     }
 
     fn count(&self, inner: &mut Inner) {
-        let held = inner.bytes.capacity();
+        let held = inner.bytes.capacity() + inner.begun;
         self.ledger.held.set(self.ledger.held.get() - inner.held + held);
         inner.held = held;
     }
@@ -264,6 +279,16 @@ mod tests {
             other.text(&text);
             assert_eq!(take(&one), take(&other));
         }
+        assert_eq!(ledger.held(), 0);
+    }
+
+    #[test]
+    fn who_says_half_of_much_is_cut() {
+        let ledger = Rc::new(Ledger::default());
+        let all: Vec<_> = (0..=ALL_BYTES_MAX >> 16).map(|_| ledger.outbox()).collect();
+        all.iter().for_each(|outbox| outbox.note_begun(1 << 16));
+        assert_eq!((ledger.held(), ledger.cut()), (ALL_BYTES_MAX, 1));
+        all.iter().for_each(|outbox| outbox.note_begun(0));
         assert_eq!(ledger.held(), 0);
     }
 

@@ -1,21 +1,15 @@
 //! The plain listener that sends browsers to https, and does nothing else.
 
-use crate::door::{self, HEAD_WITHIN, READ_WITHIN};
+use crate::door;
 use crate::head::{self, Head, Method};
 use crate::response::Response;
 use crate::routes::Place;
 use crate::stream::Stream;
 
 /// Answers one request and closes. `port` is where https is answered.
-pub async fn serve(place: &Place, mut stream: Stream, port: u16) -> Option<()> {
-    let mut buffer = Vec::new();
-    let head = door::within(HEAD_WITHIN, door::read_head(&mut stream, &mut buffer)).await?;
-    let response = answer(head.as_ref(), |host| place.lock.names(host), port);
-    let with_body = !head.is_ok_and(|head| head.method == Method::Head);
-    let bytes = response.to_bytes(place.meeting.clock().unix_seconds(), false, with_body);
-    door::within(READ_WITHIN, door::write(&mut stream, &bytes)).await?;
-    door::linger(stream).await;
-    Some(())
+pub async fn serve(place: &Place, stream: Stream, port: u16) -> Option<()> {
+    let is_ours = |host: &str| place.lock.names(host);
+    door::answer_once(place, stream, |head| answer(head, is_ours, port)).await
 }
 
 /// The same path on https, for a host that is this server; nobody is sent elsewhere.

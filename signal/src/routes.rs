@@ -55,6 +55,8 @@ pub struct Place {
     pub turn_secret: RefCell<Option<Vec<u8>>>,
     /// The end has begun: nothing is answered any more.
     pub stopping: Cell<bool>,
+    /// When the system last had no connection to give, until that is over.
+    pub starved_ms: Cell<Option<u64>>,
     /// The operator has heard of a proxy that is not trusted.
     pub warned: Cell<bool>,
 }

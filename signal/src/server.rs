@@ -43,6 +43,9 @@ const FAREWELL: Duration = Duration::from_millis(2500);
 const REDIRECTED_MAX: usize = 512;
 const REDIRECTED_OF_ONE: usize = 64;
 
+/// Most connections at once to `--metrics`.
+const SCRAPERS_MAX: usize = 64;
+
 /// How often `--home` looks at the machine's interfaces again.
 const LOOK_AROUND: Duration = Duration::from_mins(1);
 
@@ -79,6 +82,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         stun_port: stun_at.map(|address| address.port()),
         turn_secret: config.turn.as_ref().map(Turn::read_secret).transpose()?.into(),
         stopping: Cell::new(false),
+        starved_ms: Cell::new(None),
         warned: Cell::new(false),
         lock,
         config,
@@ -112,8 +116,9 @@ pub fn run(config: Config) -> Result<(), Error> {
         executor.spawn(answering).detach();
     }
     if let Some(listener) = metrics {
-        let (place, hall) = (Rc::clone(&place), Rc::clone(&hall));
-        executor.spawn(scrape::serve(Rc::clone(&executor), listener, place, hall)).detach();
+        let scrapers = Rc::new(Hall::new(SCRAPERS_MAX, SCRAPERS_MAX));
+        let welcome = show_figures(&executor, &place, &hall);
+        executor.spawn(accept(listener, Rc::clone(&place), scrapers, welcome)).detach();
     }
     if place.config.home {
         executor.spawn(look_around(Rc::clone(&place))).detach();
@@ -140,33 +145,31 @@ async fn accept(
     hall: Rc<Hall>,
     welcome: impl Fn(Visitor, Async<TcpStream>, IpAddr),
 ) {
-    // When the system last had nothing to give, until that is long enough ago to be over.
-    let mut failed_ms: Option<u64> = None;
     let clock = *place.meeting.clock();
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                if failed_ms.is_some_and(|at| clock.now_ms() >= at + CALM_MS) {
+                if place.starved_ms.get().is_some_and(|at| clock.now_ms() >= at + CALM_MS) {
                     say!("accepting connections again");
-                    failed_ms = None;
+                    place.starved_ms.set(None);
                 }
                 let is_proxy = place.trusts(peer.ip());
                 let site = (!is_proxy).then(|| Site::of(peer.ip()));
-                let metrics = place.meeting.metrics();
                 if let Some(visitor) = hall.enter(site) {
                     let _ = stream.get_ref().set_nodelay(true);
                     welcome(visitor, stream, peer.ip());
                 } else {
-                    metrics.no_room.up();
+                    place.meeting.metrics().no_room.up();
                 }
+                // However many wait, those who are here have their turn.
+                smol::future::yield_now().await;
             }
             Err(error) => {
                 if is_our_fault(&error) {
-                    if failed_ms.is_none() {
+                    if place.starved_ms.replace(Some(clock.now_ms())).is_none() {
                         say!("no connection can be accepted: {error}");
                         place.meeting.metrics().accept_pauses.up();
                     }
-                    failed_ms = Some(clock.now_ms());
                     Timer::after(ACCEPT_PAUSE).await;
                 }
             }
@@ -188,6 +191,7 @@ fn welcome(
 ) -> impl Fn(Visitor, Async<TcpStream>, IpAddr) + use<> {
     let (executor, place, hall) = (Rc::clone(executor), Rc::clone(place), Rc::clone(hall));
     move |visitor, stream, peer| {
+        place.meeting.metrics().http.up();
         let visit = visit(Rc::clone(&place), Rc::clone(&hall), visitor, stream, peer);
         executor.spawn(visit).detach();
     }
@@ -210,6 +214,23 @@ fn point_away(
     }
 }
 
+/// What `--metrics` does with a visitor; `hall` is the main listener's.
+fn show_figures(
+    executor: &Rc<LocalExecutor<'static>>,
+    place: &Rc<Place>,
+    hall: &Rc<Hall>,
+) -> impl Fn(Visitor, Async<TcpStream>, IpAddr) + use<> {
+    let (executor, place, hall) = (Rc::clone(executor), Rc::clone(place), Rc::clone(hall));
+    move |visitor, stream, _| {
+        let (place, hall) = (Rc::clone(&place), Rc::clone(&hall));
+        let visit = async move {
+            scrape::serve(&place, &hall, Stream::Plain(stream)).await;
+            drop(visitor);
+        };
+        executor.spawn(visit).detach();
+    }
+}
+
 /// A connection's whole life; only what a client needs for long lies in the task itself.
 fn visit(
     place: Rc<Place>,
@@ -220,11 +241,12 @@ fn visit(
 ) -> impl Future<Output = ()> {
     let door = Rc::clone(&place);
     let visit = Box::pin(async move {
-        let Some(stream) = door::within(door::HEAD_WITHIN, door.lock.open(stream)).await else {
+        let opened = async { door.lock.open(stream).await.ok() };
+        let Some(opened) = door::within(door::HEAD_WITHIN, opened).await else {
             door.meeting.metrics().handshake_failures.up();
             return None;
         };
-        door::serve(&door, stream, peer, &visitor).await
+        door::serve(&door, opened?, peer, &visitor).await
     });
     async move {
         if let Some((stream, conn, outbox)) = visit.await {

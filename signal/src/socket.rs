@@ -207,10 +207,12 @@ impl Socket {
                     let bytes = scratch.get(..length).unwrap_or_default();
                     let begun = self.decoder.take();
                     let mut decoder = begun.map_or(Decoder::new(Role::Server), |it| *it);
-                    decoder.lend(DESK.take());
+                    let spare = decoder.lend(DESK.take());
                     self.act(&mut decoder, bytes, meeting, conn, outbox);
-                    DESK.set(decoder.give_back());
+                    let back = decoder.give_back();
+                    DESK.set(if back.capacity() > spare.capacity() { back } else { spare });
                     self.decoder = decoder.is_partial().then(|| Box::new(decoder));
+                    outbox.note_begun(self.decoder.as_ref().map_or(0, |begun| begun.held()));
                 }
                 Poll::Ready(true)
             }
@@ -237,7 +239,9 @@ impl Socket {
                 Err(error) => {
                     // Nothing after this can be understood, not even a close.
                     self.is_deaf = true;
-                    meeting.metrics().bad_frames.up();
+                    if conn.is_some() && outbox.check().is_ok_and(|state| state == State::Open) {
+                        meeting.metrics().bad_frames.up();
+                    }
                     outbox.close(error.code());
                     return conn.into_iter().for_each(|conn| meeting.end(conn));
                 }

@@ -16,6 +16,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use smol::io::AsyncWriteExt;
 use smol::{Async, Timer};
 use std::cell::RefCell;
+use std::io;
 use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -134,15 +135,18 @@ impl Tls {
         Ok(Self { keys, acceptor: TlsAcceptor::from(Arc::new(config)), origin })
     }
 
-    /// The encrypted connection; `None` where the handshake fails, or was all that was wanted.
-    pub async fn accept(&self, stream: Async<TcpStream>) -> Option<TlsStream<Async<TcpStream>>> {
-        let mut stream = self.acceptor.accept(stream).await.ok()?;
+    /// The encrypted connection; `None` where the handshake was all that was wanted.
+    pub async fn accept(
+        &self,
+        stream: Async<TcpStream>,
+    ) -> io::Result<Option<TlsStream<Async<TcpStream>>>> {
+        let mut stream = self.acceptor.accept(stream).await?;
         if stream.get_ref().1.alpn_protocol() == Some(CHALLENGE) {
             // The CA has seen what it came for; not a byte more (RFC 8737 s3).
             let _ = stream.close().await;
-            return None;
+            return Ok(None);
         }
-        Some(stream)
+        Ok(Some(stream))
     }
 
     /// Whether `host` is this server: by its domain or, where it has none, by its certificate.

@@ -19,7 +19,7 @@ pub const BYTES_MAX: usize = 64 * 1024;
 pub const ALL_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What a message costs beside its text, in bytes: ids, tree and list nodes, rounded up.
-const OVERHEAD: usize = 256;
+const OVERHEAD: usize = 512;
 
 /// Everything that waits.
 #[derive(Debug, Default)]
@@ -114,8 +114,8 @@ impl Absent {
         }
         senders.sort_unstable();
         senders.dedup();
+        queue.told.retain(|(_, until_ms)| *until_ms >= now_ms);
         senders.retain(|src| !queue.told.iter().any(|(told, _)| told == src));
-        queue.told.retain(|(_, until_ms)| *until_ms > now_ms);
         if queue.messages.is_empty() {
             self.queues.remove(dst);
         }
@@ -187,6 +187,20 @@ mod tests {
         assert_eq!(absent.keep(&a, &z, "4".into(), 12), Kept::Behind);
         assert_eq!(absent.expire(9, &z), [b]);
         assert_eq!((absent.expire(12, &z), absent.due_ms(&z), absent.bytes()), (vec![a], None, 0));
+    }
+
+    #[test]
+    fn who_was_told_long_ago_is_told_again() {
+        let mut absent = Absent::default();
+        let (a, b, c, z) = (id("a"), id("b"), id("c"), id("z"));
+        for number in 0..MESSAGES_MAX - 1 {
+            absent.keep(&b, &z, format!("{number}"), 50);
+        }
+        assert_eq!(absent.keep(&c, &z, "last".into(), 70), Kept::Behind);
+        assert_eq!(absent.keep(&a, &z, "x".into(), 75), Kept::Refused);
+        assert_eq!(absent.expire(50, &z), [b]);
+        assert_eq!(absent.keep(&a, &z, "y".into(), 110), Kept::Behind);
+        assert_eq!((absent.expire(70, &z), absent.expire(110, &z)), (vec![c], vec![a]));
     }
 
     #[test]

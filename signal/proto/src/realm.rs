@@ -147,7 +147,7 @@ pub struct Counts {
     pub kept: u64,
     /// Messages for an absent peer that found no room.
     pub crowded_out: u64,
-    /// Absent peers given up, whose messages are dropped.
+    /// Absent peers given up: nothing waits for them any more.
     pub expired: u64,
     /// Newcomers whose id somebody else holds.
     pub taken: u64,
@@ -293,7 +293,7 @@ impl Realm {
         let conn = Conn(self.next);
         self.next += 1;
         let rooms = replaced.map_or_else(Vec::new, |old| self.replace(old, knock.network));
-        let timer_ms = now_ms + self.config.alive_ms;
+        let timer_ms = now_ms.saturating_add(self.config.alive_ms);
         self.timers.insert((timer_ms, Timer::Alive(conn)));
         *self.sites.entry(knock.site).or_default() += 1;
         let id = knock.id.clone();
@@ -313,7 +313,7 @@ impl Realm {
         match seat {
             Some(seat) if holder.is_none() => {
                 let mut until_ms = seat.until_ms;
-                if challenger.is_none() {
+                if until_ms <= now_ms {
                     until_ms = now_ms + CONTEST_MS;
                     self.outputs.push_back(Output::Ping(seat.holder));
                 }
@@ -339,7 +339,11 @@ impl Realm {
             return false;
         }
         let seat = self.seats.get_mut(&client.id).filter(|seat| seat.holder == conn);
-        if let Some(challenger) = seat.and_then(|seat| seat.challenger.take()) {
+        let challenger = seat.and_then(|seat| {
+            seat.until_ms = 0;
+            seat.challenger.take()
+        });
+        if let Some(challenger) = challenger {
             self.refuse(challenger);
         }
         true
@@ -395,11 +399,13 @@ impl Realm {
                 Timer::Contest(conn) => self.end_contest(conn),
                 Timer::Absent(dst) => {
                     for src in self.absent.expire(now_ms, &dst) {
-                        self.counts.expired += 1;
                         self.tell_expired(&src, &dst);
                     }
-                    if let Some(due) = self.absent.due_ms(&dst) {
-                        self.timers.insert((due, Timer::Absent(dst)));
+                    match self.absent.due_ms(&dst) {
+                        Some(due) => {
+                            self.timers.insert((due, Timer::Absent(dst)));
+                        }
+                        None => self.counts.expired += 1,
                     }
                 }
             }
@@ -571,7 +577,7 @@ impl Realm {
     /// Keeps a message for a peer that is not here yet.
     fn keep(&mut self, now_ms: u64, message: &Message<'_>) {
         let (Some(src), Some(dst)) = (&message.src, &message.dst) else { return };
-        let due = now_ms + self.config.expire_ms;
+        let due = now_ms.saturating_add(self.config.expire_ms);
         let kept = self.absent.keep(src, dst, message.to_text(), due);
         match kept {
             Kept::First | Kept::Behind => self.counts.kept += 1,
@@ -599,7 +605,7 @@ impl Realm {
 
     fn check_alive(&mut self, now_ms: u64, conn: Conn) {
         let Some(client) = self.clients.get_mut(&conn) else { return };
-        let due = client.heard_ms + self.config.alive_ms;
+        let due = client.heard_ms.saturating_add(self.config.alive_ms);
         if due > now_ms {
             client.timer_ms = due;
             self.timers.insert((due, Timer::Alive(conn)));

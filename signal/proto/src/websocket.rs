@@ -210,12 +210,13 @@ impl Decoder {
     }
 
     /// Lends memory to the next message, so that it costs none of its own; a decoder with a
-    /// message under way keeps to what it has.
-    pub fn lend(&mut self, mut memory: Vec<u8>) {
-        if self.begun.is_none() && !matches!(self.state, State::Ended(_)) {
-            memory.clear();
-            self.message = memory;
+    /// message under way keeps to what it has, and returns the loan at once.
+    pub fn lend(&mut self, mut memory: Vec<u8>) -> Vec<u8> {
+        if self.begun.is_some() || matches!(self.state, State::Ended(_)) {
+            return memory;
         }
+        memory.clear();
+        core::mem::replace(&mut self.message, memory)
     }
 
     /// Gives lent memory back; a message under way keeps what it needs of it.

@@ -113,7 +113,10 @@ fn has_address(word: &str) -> bool {
     let is_part = |letter: char| letter.is_ascii_hexdigit() || letter == '.' || letter == ':';
     word.split(|letter| !is_part(letter)).any(|part| {
         let part = part.trim_end_matches(['.', ':']).trim_start_matches('.');
-        part.parse::<IpAddr>().is_ok() || part.parse::<SocketAddr>().is_ok()
+        // "IP:192.0.2.1" leaves its colon.
+        [part, part.trim_start_matches(':')]
+            .iter()
+            .any(|part| part.parse::<IpAddr>().is_ok() || part.parse::<SocketAddr>().is_ok())
     })
 }
 
@@ -127,6 +130,7 @@ mod tests {
             ("203.0.113.4: Timeout during connect", "(address) Timeout during connect"),
             ("dial tcp 127.0.0.1:443: connect: refused", "dial tcp (address) connect: refused"),
             ("at [2001:db8::1]:443.", "at (address)"),
+            ("IP:203.0.113.4 refused", "(address) refused"),
             ("from https://203.0.113.4/x", "from (address)"),
             ("version 1.2, at 12:30\r\nX:\u{7} y", "version 1.2, at 12:30 X: y"),
         ];

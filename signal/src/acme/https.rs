@@ -69,11 +69,8 @@ impl Url {
 
     fn authority(&self) -> String {
         let host = &self.host;
-        if host.contains(':') {
-            format!("[{host}]:{}", self.port)
-        } else {
-            format!("{host}:{}", self.port)
-        }
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        if self.port == 443 { host } else { format!("{host}:{}", self.port) }
     }
 }
 

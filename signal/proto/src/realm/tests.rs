@@ -404,6 +404,27 @@ fn frames_in_flight_of_a_replaced_socket_go_nowhere() {
     assert_eq!((world.heard(old), world.realm.len()), (vec![OPEN.into(), "close 4000".into()], 2));
 }
 
+/// S26: nor does one that leaves and comes again; a sign of life in between ends the contest.
+#[test]
+fn a_challenger_that_comes_again_waits_no_longer() {
+    for lives in [false, true] {
+        let mut world = World::new(Config::default());
+        let holder = world.enter("a");
+        let first = world.try_enter("a", "new", "192.0.2.1", VERSION).unwrap();
+        world.pass(2000);
+        world.realm.handle_close(first);
+        if lives {
+            world.say(holder, "{\"type\":\"HEARTBEAT\"}");
+        }
+        let second = world.try_enter("a", "new", "192.0.2.1", VERSION).unwrap();
+        world.pass(CONTEST_MS - 2000);
+        let heard = world.heard(second);
+        assert_eq!(heard, if lives { vec![] } else { vec![OPEN.to_string()] }, "lives: {lives}");
+        world.pass(2000);
+        assert_eq!(world.realm.len(), 1, "one has the id in the end");
+    }
+}
+
 /// S26: a challenger that connects anew all the while does not prolong the dead holder's time.
 #[test]
 fn an_impatient_challenger_waits_no_longer() {
