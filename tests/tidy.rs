@@ -359,5 +359,5 @@ fn one_crypto_library_is_linked() {
     let others = ["ring", "openssl", "openssl-sys", "native-tls", "rustls-rustcrypto"];
     let wrong: Vec<_> =
         others.map(str::to_owned).into_iter().filter(|it| linked.contains(it)).collect();
-    none("crypto libraries besides aws-lc-rs (edge/adr, decision 2)", &wrong);
+    none("crypto libraries besides aws-lc-rs (ADR 3)", &wrong);
 }

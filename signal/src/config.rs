@@ -201,7 +201,9 @@ impl Config {
                     let name = name.to_owned();
                     config.option(&mut pairs, &name, &mut parser)?;
                 }
-                Short(letter) => return Err(Error::new(format!("unknown option -{letter}"))),
+                Short(letter) => {
+                    return Err(Error::new(format!("unknown option -{letter}; --help lists them")));
+                }
                 Value(value) => {
                     let value = value.to_string_lossy();
                     return Err(Error::new(format!("unexpected argument {value:?}")));
@@ -247,7 +249,9 @@ impl Config {
             "message-rate" => self.realm.message_rate = count(name, &text()?)?,
             "alive-timeout-ms" => self.realm.alive_ms = count(name, &text()?)?,
             "expire-timeout-ms" => self.realm.expire_ms = count(name, &text()?)?,
-            unknown => return Err(Error::new(format!("unknown option --{unknown}"))),
+            unknown => {
+                return Err(Error::new(format!("unknown option --{unknown}; --help lists them")));
+            }
         }
         Ok(())
     }
@@ -448,8 +452,8 @@ mod tests {
     #[test]
     fn every_mistake_is_named() {
         let table = [
-            ("--port 1", "unknown option --port"),
-            ("-x", "unknown option -x"),
+            ("--port 1", "unknown option --port; --help lists them"),
+            ("-x", "unknown option -x; --help lists them"),
             ("extra", "unexpected argument \"extra\""),
             ("--listen", "--listen needs a value"),
             ("--listen localhost", "--listen \"localhost\": expected ADDRESS:PORT"),

@@ -1,5 +1,21 @@
 //! The conformance list S1 to S26 counted: every number stands in the doc comment of a test in
 //! virtual time and of one over real sockets, or below with the reason why not.
+//!
+//! ```text
+//! S1   GET {key}/id: a UUID4 as text        S14  LEAVE with and without dst
+//! S2   GET {key}/peers: 401                 S15  room id: by network, 40 hex digits
+//! S3   CORS, preflight                      S16  join an object, members an array, leave
+//! S4   missing or wrong parameters: ERROR   S17  the texts of 401
+//! S5   a new id: OPEN                       S18  a member is gone with its socket
+//! S6   another token: ID-TAKEN              S19  forwarded headers, foreign rooms
+//! S7   the same token takes over            S20  IPv6 by /64
+//! S8   relay keeps four members, forces src S21  bounds of memory, size and rate
+//! S9   noise is ignored                     S22  a prefix of the path
+//! S10  a queue for who comes late           S23  no description in any log
+//! S11  EXPIRE, once, to who understands     S24  npm peerjs, unmodified
+//! S12  silence, HEARTBEAT, pings            S25  PyPI peerjs, unmodified
+//! S13  too many clients: ERROR              S26  a dead holder gives way
+//! ```
 
 use harness::data::repository;
 use std::collections::BTreeSet;

@@ -77,7 +77,7 @@ fn a_client_cannot_choose_its_network() {
     assert_ne!(other.room_id("c", None), room);
 }
 
-/// Decision 6: a home's own addresses share a room only where the server stands in that home.
+/// A home's own addresses share a room only where the server stands in that home.
 #[test]
 fn a_home_is_one_room() {
     for (home, expected) in [(true, true), (false, false)] {

@@ -87,9 +87,16 @@ impl Report {
         }
     }
 
-    /// Says the load once more and, if `record`, keeps the rows.
+    /// Says what is beyond its bound, the load once more and, if `record`, keeps the rows.
     pub(crate) fn end(&self, record: bool) -> Result<(), String> {
         let after = figures::load();
+        for row in self.rows.iter().filter(|row| row.is_missed()) {
+            let Row { measure, count, unit, goal, .. } = row;
+            say(&format!(
+                "missed: {measure} ({count}), {} {unit}, at most {goal}",
+                shown(row.ours)
+            ));
+        }
         say(&format!("\nload average {after} now, {} at the beginning", self.load));
         if record {
             let rows: Vec<String> = self.rows.iter().map(|row| self.line(row, &after)).collect();
@@ -117,6 +124,16 @@ impl Row {
     /// Ours to the peer's.
     fn ratio(&self) -> Option<f64> {
         self.peer.filter(|peer| *peer > 0.0).map(|peer| self.ours / peer)
+    }
+
+    /// Whether it is beyond its bound: a number, half of the peer's, or all that were counted.
+    fn is_missed(&self) -> bool {
+        match self.goal {
+            "" => false,
+            "half" => self.ratio().is_some_and(|ratio| ratio > 0.5),
+            "all" => self.ours < self.count as f64,
+            most => most.parse().is_ok_and(|most: f64| self.ours > most),
+        }
     }
 }
 
