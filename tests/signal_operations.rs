@@ -419,8 +419,10 @@ fn want_of_descriptors_is_a_pause() {
     server.wait_for("no connection can be accepted");
     limit(open + 50);
     assert_eq!(health(&mut waiting), "HTTP/1.1 200 OK");
-    assert_eq!(get(server.address("http"), "/healthz").status, 200);
-    server.wait_for("accepting connections again");
+    wait_until("the end of the pause is said", Duration::from_secs(10), || {
+        assert_eq!(get(server.address("http"), "/healthz").status, 200);
+        server.lines().iter().any(|line| line.contains("accepting connections again"))
+    });
     let page = get(server.address("metrics"), "/metrics");
     assert!(page.text().contains("accept_pauses_total 1\n"), "{}", page.text());
 }

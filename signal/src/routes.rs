@@ -10,7 +10,7 @@
 //! ```
 
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Tls};
 use crate::files::Files;
 use crate::head::{Head, Method, decode};
 use crate::lock::Lock;
@@ -121,7 +121,12 @@ impl Place {
     /// is.
     pub fn reload(&self) {
         self.lock.reload();
-        let Some(turn) = &self.config.turn else { return };
+        let Some(turn) = &self.config.turn else {
+            if !matches!(self.config.tls, Some(Tls::Files(_))) {
+                say!("nothing to read again");
+            }
+            return;
+        };
         match turn.read_secret() {
             Ok(secret) => {
                 self.turn_secret.replace(Some(secret));
