@@ -35,7 +35,7 @@ pub(crate) fn run(path: Option<&Path>, rounds: usize, report: &mut Report) -> Re
     let mut engine = path.map(|path| Engine::load(path, Isa::best())).transpose()?;
     let mut decoding = model.as_ref().map(Model::detector);
     let seen = decoding.as_mut().map(|it| sightings(&frames, it)).unwrap_or_default();
-    let mut steps = vec![gate(&frames), sampling(&frames)];
+    let mut steps = vec![front(&frames)];
     let mut wholes = Vec::new();
     if let (Some(model), Some(engine), Some(decoding)) = (model, &mut engine, &mut decoding) {
         steps.extend([decode(decoding), tracking(&frames, &seen)]);
@@ -46,7 +46,8 @@ pub(crate) fn run(path: Option<&Path>, rounds: usize, report: &mut Report) -> Re
         say("left out: inference, decode, tracker and whole look (no model)");
     }
     let (first_step, behind_steps) = (wholes.len(), wholes.len() + steps.len());
-    let subjects = wholes.into_iter().chain(steps).chain(pictures(&frames));
+    let parts = [gate(&frames), sampling(&frames)];
+    let subjects = wholes.into_iter().chain(steps).chain(parts).chain(pictures(&frames));
     let series = alternate(rounds, subjects.collect())?;
     let base = series.first().filter(|_| first_step > 0);
     Report::table(&format!("the eye, {rounds} rounds"), "inference");
@@ -80,6 +81,19 @@ fn sightings(frames: &[Vec<u8>], detector: &mut Detector) -> Vec<Detections> {
     let things: usize = seen.iter().map(|found| found.len()).sum();
     say(&format!("\n{things} detections in {} frames of the demo scene", frames.len()));
     seen
+}
+
+/// What comes before inference, in the eye's order: the second to read a frame finds it where
+/// the first has left it.
+fn front(frames: &[Vec<u8>]) -> Subject<'_> {
+    let (mut reel, mut gate, mut grid) = (Reel::new(frames), Box::new(Gate::new()), [0; CELLS]);
+    let mut tensor = vec![0; (TENSOR.0 * TENSOR.1 * 3) as usize];
+    Subject::work("gate and sampling of one frame", 1, move || {
+        let (_, now, view) = reel.next();
+        view.luma_into(&mut grid, GRID.0, GRID.1);
+        black_box(gate.look(now.at, &grid));
+        black_box(view.sample_into(&mut tensor, TENSOR.0, TENSOR.1));
+    })
 }
 
 fn gate(frames: &[Vec<u8>]) -> Subject<'_> {
