@@ -71,13 +71,9 @@ pub fn run(config: Config) -> Result<(), Error> {
     let metrics_at =
         metrics.as_ref().map(|socket| address(socket.get_ref().local_addr())).transpose()?;
 
-    let secrets = match &config.room_secret {
-        Some(secret) => Secrets::fixed(secret),
-        None => Secrets::random(clock.now_ms(), clock::entropy()),
-    };
     let place = Rc::new(Place {
         files: Files::default(),
-        meeting: Meeting::new(clock, Realm::new(config.realm, secrets)),
+        meeting: Meeting::new(clock, Realm::new(config.realm, secrets(&config, clock))),
         grouping: home::grouping(config.home).into(),
         stun_port: stun_at.map(|address| address.port()),
         turn_secret: config.turn.as_ref().map(Turn::read_secret).transpose()?.into(),
@@ -136,6 +132,14 @@ pub fn run(config: Config) -> Result<(), Error> {
         .await;
     }));
     Ok(())
+}
+
+/// What room ids are made of.
+fn secrets(config: &Config, clock: Clock) -> Secrets {
+    match &config.room_secret {
+        Some(secret) => Secrets::fixed(secret),
+        None => Secrets::random(clock.now_ms(), clock::entropy()),
+    }
 }
 
 /// Accepts connections, for ever; who finds room in `hall` is welcomed.

@@ -8,6 +8,8 @@ use heapless::Vec;
 
 /// Lines whose lumas fit 16 bits in sum.
 const LINES: usize = 256;
+/// Pixels of a cell whose lumas fit 32 bits in sum.
+const SMALL: usize = (u32::MAX / 255) as usize;
 /// Both lumas of a pair of pixels.
 const LUMAS: u32 = 0x00ff_00ff;
 
@@ -87,8 +89,12 @@ fn mean(
         for (columns, cell_out) in bounds.iter().zip(cells) {
             let columns = sums.get(usize::from(columns[0])..usize::from(columns[1]));
             let columns = columns.unwrap_or_default();
-            let total: u64 = columns.iter().map(|sum| u64::from(*sum)).sum();
             let count = lines.len() * columns.len();
+            let total = if count <= SMALL {
+                u64::from(columns.iter().sum::<u32>())
+            } else {
+                columns.iter().map(|sum| u64::from(*sum)).sum()
+            };
             *cell_out = nearest(total, count as u64);
         }
     }

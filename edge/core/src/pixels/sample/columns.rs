@@ -121,8 +121,12 @@ impl Columns {
 fn share(across: Axis, unit: u32) -> impl Fn(&Span, usize) -> u16 {
     let whole = across.whole() as u64 * u64::from(unit);
     move |span, before| {
-        let share = (((span.below(before) as u64 * GREY) << 16) + whole / 2) / whole;
-        u16::try_from(share).unwrap_or(u16::MAX)
+        let share = ((span.below(before) as u64 * GREY) << 16) + whole / 2;
+        // Exact: below 2^38 by below 2^23, so that no quotient comes near the next number. What is
+        // beyond a u16 is its greatest.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as said")]
+        let share = (share.cast_signed() as f64 / whole.cast_signed() as f64) as u16;
+        share
     }
 }
 
