@@ -3,51 +3,16 @@
 use edge::model::Model;
 use edge_core::pixels::View;
 use harness::data;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-/// The system's allocator, counting what the current thread asks for.
-#[derive(Debug)]
-struct Counting;
+use harness::heap::{Counting, asked_here};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-thread_local! {
-    static ASKED: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that is ending has no counter any more, and no test either.
-    let _ = ASKED.try_with(|asked| asked.set(asked.get() + 1));
-}
-
-#[expect(unsafe_code, reason = "the trait cannot be implemented without")]
-// SAFETY: every call goes on to the system's allocator unchanged; counting does not allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise about `layout` is the one that is asked for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` came from `System` by way of `alloc`, with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: as for `dealloc`; the caller's promise about `size` is passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
 /// What `work` asks of the heap on this thread.
 fn allocations(work: impl FnOnce()) -> u64 {
-    let before = ASKED.get();
+    let before = asked_here();
     work();
-    ASKED.get() - before
+    asked_here() - before
 }
 
 /// A frame of stripes that differ by `phase`, YUYV 640 x 480.

@@ -9,28 +9,7 @@ use edge_core::pixels::View;
 use edge_core::time::{Instant, UnixMs};
 use edge_core::track::Tracker;
 use edge_core::watch::{Now, Watch};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
-
-static ASKED: AtomicU64 = AtomicU64::new(0);
-
-/// The system's allocator, counting.
-struct Counting;
-
-#[expect(unsafe_code, reason = "an allocator can only be counted from inside")]
-// SAFETY: every call is passed on unchanged to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ASKED.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
+use harness::heap::{self, Counting};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -58,7 +37,7 @@ fn a_thousand_frames_ask_for_nothing() {
     for frame in 0..1_100_u64 {
         draw(&mut bytes, frame * 7);
         if frame == 100 {
-            asked = ASKED.load(Ordering::Relaxed);
+            asked = heap::asked();
         }
         let now = Now { at: Instant(frame * 100), unix: UnixMs(frame * 100) };
         let view = View::yuyv(&bytes, WIDTH, HEIGHT, WIDTH * 2).expect("enough bytes");
@@ -84,7 +63,7 @@ fn a_thousand_frames_ask_for_nothing() {
             changes += 1;
         }
     }
-    let asked = ASKED.load(Ordering::Relaxed) - asked;
+    let asked = heap::asked() - asked;
     assert_eq!(asked, 0, "allocations in 1,000 frames");
     assert!(looks > 500 && changes > 10, "it was no idle run: {looks} looks, {changes} changes");
 }

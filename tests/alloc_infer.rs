@@ -3,14 +3,13 @@
 //! The only test here: what every thread of the process asks for is counted.
 
 use edge::model::{Model, Network, target};
+use harness::heap::{self, Counting, held};
 use harness::{data, rounds};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Activations of the COCO SSD, and all its memory, bytes.
 const ARENA_MAX: u64 = 3 << 20;
-const WHOLE_MAX: u64 = 10 << 20;
+const WHOLE_MAX: i64 = 10 << 20;
 /// Inferences of a whole run.
 const INFERENCES: u64 = 1_000;
 const SSD: &str = "ssd_mobilenet_v1_coco_quant.tflite";
@@ -21,42 +20,14 @@ const OTHERS: [&str; 4] = [
     "movenet_lightning_ptq.tflite",
 ];
 
-static ASKED: AtomicU64 = AtomicU64::new(0);
-static HELD: AtomicU64 = AtomicU64::new(0);
-
-/// The system's allocator, counting.
-#[derive(Debug)]
-struct Counting;
-
-#[expect(unsafe_code, reason = "an allocator can only be counted from inside")]
-// SAFETY: every call is passed on unchanged to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ASKED.fetch_add(1, Ordering::Relaxed);
-        HELD.fetch_add(layout.size() as u64, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size() as u64, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 /// What `work` asks of the heap, on all threads.
 fn asked(work: impl FnOnce()) -> u64 {
-    let before = ASKED.load(Ordering::Relaxed);
+    let before = heap::asked();
     work();
-    ASKED.load(Ordering::Relaxed) - before
-}
-
-fn held() -> u64 {
-    HELD.load(Ordering::Relaxed)
+    heap::asked() - before
 }
 
 /// The detector, from a picture to detections.

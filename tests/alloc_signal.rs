@@ -1,6 +1,7 @@
 //! To relay a message costs the meeting place one allocation: the frame that its receiver is
 //! sent. An idle client costs none, and holds no memory of what it has sent or heard.
 
+use harness::heap::{Counting, asked_here, held_here};
 use signal::clock::Clock;
 use signal::meeting::Meeting;
 use signal::socket;
@@ -11,56 +12,13 @@ use signal_proto::realm::{Config, Conn, Knock, Realm};
 use signal_proto::room::Secrets;
 use signal_proto::websocket::{self, Opcode};
 use smol::Async;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 
-/// The system's allocator, counting what the current thread asks for and holds.
-#[derive(Debug)]
-struct Counting;
-
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-thread_local! {
-    static ASKED: Cell<u64> = const { Cell::new(0) };
-    static HELD: Cell<i64> = const { Cell::new(0) };
-}
-
-fn count(asked: u64, bytes: i64) {
-    // A thread that is ending has no counter any more, and no test either.
-    let _ = ASKED.try_with(|count| count.set(count.get() + asked));
-    let _ = HELD.try_with(|held| held.set(held.get() + bytes));
-}
-
-fn signed(bytes: usize) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
-}
-
-#[expect(unsafe_code, reason = "the trait cannot be implemented without")]
-// SAFETY: every call goes on to the system's allocator unchanged; counting does not allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(1, signed(layout.size()));
-        // SAFETY: the caller's promise about `layout` is the one that is asked for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(0, -signed(layout.size()));
-        // SAFETY: `pointer` came from `System` by way of `alloc`, with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(1, signed(size) - signed(layout.size()));
-        // SAFETY: as for `dealloc`; the caller's promise about `size` is passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
 
 const MESSAGES: u64 = 10_000;
 
@@ -129,11 +87,11 @@ fn serve(messages: u64, bytes: usize) -> (u64, i64) {
         socket::run(b, &meeting, Some(conn_b), out_b),
     );
     let mut both = Box::pin(both);
-    let (mut asked, held) = (0, HELD.get());
+    let (mut asked, held) = (0, held_here());
     let counted = poll_fn(|cx| {
-        let before = ASKED.get();
+        let before = asked_here();
         let ended = both.as_mut().poll(cx).map(drop);
-        asked += ASKED.get() - before;
+        asked += asked_here() - before;
         ended
     });
     let all_done = async {
@@ -141,7 +99,7 @@ fn serve(messages: u64, bytes: usize) -> (u64, i64) {
     };
     smol::block_on(smol::future::or(counted, all_done));
     assert_eq!(meeting.ledger().held(), 0, "nothing waits");
-    let held = HELD.get() - held;
+    let held = held_here() - held;
     drop(talk.join().expect("all were relayed"));
     smol::block_on(both);
     (asked, held)

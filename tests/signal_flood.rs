@@ -3,29 +3,19 @@
 #![expect(clippy::disallowed_methods, reason = "the outside measures real time")]
 
 use harness::flood::{self, MIB};
-use harness::program::{Program, binary};
+use harness::meeting::wait_until;
+use harness::program::Program;
 use harness::rounds;
 use harness::socket::{Socket, offer, resident_kib, source};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use signal_proto::websocket::Message;
-use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// What a flood may cost while it lasts, and what may be left of it, in KiB.
 const GROWTH: u64 = 32 * 1024;
 const LEFT: u64 = 4 * 1024;
-
-fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < limit, "{what}: not within {limit:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
 
 /// Two clients, of which one tells the other something.
 struct Pair {
@@ -92,40 +82,15 @@ fn floods_are_bounded_and_forgotten() {
     }
 }
 
-/// Reads a log as it comes.
-fn follow(log: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
-    let lines = Arc::new(Mutex::new(Vec::new()));
-    let kept = Arc::clone(&lines);
-    std::thread::spawn(move || {
-        for line in BufReader::new(log).lines().map_while(Result::ok) {
-            kept.lock().expect("nobody broke it").push(line);
-        }
-    });
-    lines
-}
-
 #[test]
 fn without_files_accepting_pauses_and_resumes() {
-    let mut child = Command::new(binary("nightjar-signal"))
-        .args(["--listen", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    let log = follow(child.stderr.take().expect("piped"));
-    let said = |words: &str| {
-        let log = log.lock().expect("nobody broke it");
-        log.iter().filter(|line| line.contains(words)).count()
-    };
-    let mut ready = String::new();
-    let mut out = BufReader::new(child.stdout.take().expect("piped"));
-    out.read_line(&mut ready).expect("the server speaks");
-    let at = ready.trim().strip_prefix("ready http=").expect("a ready line");
-    let at: SocketAddr = at.parse().expect("an address");
+    let program = Program::start("nightjar-signal", &["--listen", "127.0.0.1:0"]);
+    let said = |words: &str| program.log().matches(words).count();
+    let at: SocketAddr = program.address("http").parse().expect("an address");
 
     let mut pair = Pair::enter(at);
     pair.relays();
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process");
+    let pid = i32::try_from(program.pid()).ok().and_then(Pid::from_raw).expect("a process");
     let few = Rlimit { current: Some(32), maximum: Some(32) };
     prlimit(Some(pid), Resource::Nofile, few).expect("a limit can be lowered");
     let connect = |_| TcpStream::connect(at).expect("the system keeps it waiting");
@@ -139,7 +104,5 @@ fn without_files_accepting_pauses_and_resumes() {
     });
     pair.relays();
     let told = (said("can be accepted"), said("accepting connections again"));
-    let _ = child.kill();
-    let _ = child.wait();
     assert_eq!(told, (1, 1), "once each way");
 }

@@ -3,92 +3,38 @@
 #![expect(clippy::disallowed_methods, reason = "the outside measures real time")]
 
 use harness::data::Scratch;
-use harness::program::{Program, binary};
+use harness::meeting::{self, Client, OPEN, Server, wait_until};
 use harness::web::{get, request};
 use signal_proto::json;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use tungstenite::{Message, WebSocket};
+use tungstenite::Message;
 
-type Client = WebSocket<TcpStream>;
-
-fn start(options: &[&str]) -> Program {
-    let mut args = vec!["--listen", "127.0.0.1:0"];
-    args.extend(options);
-    Program::start("nightjar-signal", &args)
-}
-
-/// Connects a client with any token.
-fn knock(at: &str, query: &str) -> Client {
-    let stream = TcpStream::connect(at).expect("the server listens");
-    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout can be set");
-    let url = format!("ws://{at}/peerjs?{query}");
-    tungstenite::client(url, stream).expect("an upgrade").0
-}
-
-/// Connects with token "t" and waits for OPEN.
-fn enter(at: &str, id: &str) -> Client {
-    let mut client = knock(at, &format!("key=peerjs&id={id}&token=t"));
-    assert!(hear(&mut client).contains("OPEN"));
+/// Connects with token "t" and no version, so that no EXPIRE comes; waits for OPEN.
+fn enter(server: &Server, id: &str) -> Client {
+    let mut client = server.knock(&format!("key=peerjs&id={id}&token=t"));
+    assert_eq!(client.hear(), OPEN);
     client
 }
 
-/// The next text message.
-fn hear(client: &mut Client) -> String {
-    loop {
-        match client.read().expect("the server speaks") {
-            Message::Text(text) => return text.as_str().to_owned(),
-            Message::Ping(_) | Message::Pong(_) => {}
-            other => panic!("a text, not {other:?}"),
-        }
-    }
-}
-
-/// The code of the close frame that comes next.
-fn hear_close(client: &mut Client) -> Option<u16> {
-    loop {
-        match client.read() {
-            Ok(Message::Close(frame)) => return frame.map(|frame| frame.code.into()),
-            Ok(_) => {}
-            Err(error) => panic!("a close, not {error}"),
-        }
-    }
-}
-
 fn offer(client: &mut Client, dst: &str, bytes: usize) {
-    let payload = "x".repeat(bytes);
-    let text = format!("{{\"type\":\"OFFER\",\"dst\":\"{dst}\",\"payload\":\"{payload}\"}}");
-    client.send(Message::text(text)).expect("the server reads");
+    client.say(&meeting::offer(dst, &format!("\"{}\"", "x".repeat(bytes))));
 }
 
-/// Says something to itself and hears it: what came before has been handled.
-fn echo(client: &mut Client, id: &str) {
-    offer(client, id, 1);
-    assert!(hear(client).contains("OFFER"));
-}
-
-fn wait_until(what: &str, within: Duration, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < within, "{what} within {within:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn signal(pid: u32, name: &str) {
-    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
-    assert!(sent.is_ok_and(|status| status.success()), "kill -{name} works");
+/// Waits until the log says `words`.
+fn wait_for(server: &Server, words: &str) {
+    wait_until(words, Duration::from_secs(10), || server.program.log().contains(words));
 }
 
 /// The figures, by name and labels.
 struct Figures(BTreeMap<String, f64>);
 
 impl Figures {
-    fn of(program: &Program) -> Self {
-        let answer = get(program.address("metrics"), "/metrics");
+    fn of(server: &Server) -> Self {
+        let answer = get(server.program.address("metrics"), "/metrics");
         assert_eq!(answer.status, 200);
         let kind = "text/plain; version=0.0.4; charset=utf-8";
         assert_eq!(answer.header("content-type"), Some(kind));
@@ -193,14 +139,14 @@ fn the_reader_of_figures_is_strict() {
 
 #[test]
 fn the_operators_listener_answers_that_and_nothing_else() {
-    let program = start(&["--metrics", "127.0.0.1:0"]);
-    let at = program.address("metrics");
+    let server = Server::start(&["--metrics", "127.0.0.1:0"]);
+    let at = server.program.address("metrics");
     for path in ["/", "/healthz", "/peerjs/id", "/metrics/", "/metrics/x"] {
         assert_eq!(get(at, path).status, 404, "{path}");
     }
     assert_eq!(request(at, "POST", "/metrics", &[], b"").status, 404);
     assert_eq!(request(at, "POST", "/metrics", &[], b"body").status, 413);
-    assert_eq!(get(program.address("http"), "/metrics").status, 404, "not at the clients' door");
+    assert_eq!(get(&server.at, "/metrics").status, 404, "not at the clients' door");
     let head = request(at, "HEAD", "/metrics", &[], b"");
     assert!(head.status == 200 && head.body.is_empty());
     let mut slow: Vec<_> = (0..80).map(|_| TcpStream::connect(at).expect("it listens")).collect();
@@ -208,7 +154,7 @@ fn the_operators_listener_answers_that_and_nothing_else() {
         stream.set_read_timeout(Some(Duration::from_secs(9))).expect("a timeout can be set");
         assert_eq!(stream.read(&mut [0; 9]).unwrap_or(0), 0, "closed: for its time, or at once");
     }
-    let figures = Figures::of(&program);
+    let figures = Figures::of(&server);
     assert!(figures.get("build_info{version=\"0.1.0\"}") == 1);
     assert!(figures.0["process_resident_memory_bytes"] > 1e6);
     // Where Prometheus' own judge is installed, it has no objection either.
@@ -229,31 +175,31 @@ fn the_operators_listener_answers_that_and_nothing_else() {
 
 #[test]
 fn figures_move_with_clients_and_messages() {
-    let program = start(&["--metrics", "127.0.0.1:0", "--message-rate", "100"]);
-    let at = program.address("http");
-    let now = || Figures::of(&program);
+    let server = Server::start(&["--metrics", "127.0.0.1:0", "--message-rate", "100"]);
+    let at = &server.at;
+    let now = || Figures::of(&server);
     let expect = |name: &str, value: u64| {
         wait_until(name, Duration::from_secs(10), || now().get(name) == value);
     };
-    let (mut a, mut b) = (enter(at, "secret-a"), enter(at, "secret-b"));
+    let (mut a, mut b) = (enter(&server, "secret-a"), enter(&server, "secret-b"));
     assert_eq!((now().get("clients"), now().get("connections{kind=\"websocket\"}")), (2, 2));
     assert_eq!(now().get("connections_total{kind=\"websocket\"}"), 2);
     assert!(now().get("connections_total{kind=\"http\"}") >= 2, "they came by HTTP");
     offer(&mut a, "secret-b", 10);
-    hear(&mut b);
+    b.hear();
     assert_eq!(now().get("relayed_messages_total"), 1);
     offer(&mut a, "secret-late", 1000);
-    echo(&mut a, "secret-a");
+    a.echo("secret-a");
     assert!(now().get("queued_bytes{queue=\"absent_peers\"}") > 1000);
-    let mut late = enter(at, "secret-late");
-    hear(&mut late);
+    let mut late = enter(&server, "secret-late");
+    late.hear();
     let figures = now();
     assert_eq!((figures.get("kept_messages_total"), figures.get("relayed_messages_total")), (1, 3));
     assert_eq!(figures.get("queued_bytes{queue=\"absent_peers\"}"), 0);
     for _ in 0..80 {
         offer(&mut a, "secret-nobody", 1);
     }
-    echo(&mut a, "secret-a");
+    a.echo("secret-a");
     assert_eq!(now().get("refusals_total{reason=\"queue_full\"}"), 16);
     expect("expired_peers_total", 1);
 
@@ -272,29 +218,29 @@ fn figures_move_with_clients_and_messages() {
         ("key=peerjs&id=a%2Fb&token=t", "bad_id"),
         ("key=peerjs&id=x&token=%0A", "bad_token"),
     ] {
-        hear(&mut knock(at, query));
+        server.knock(query).hear();
         assert_eq!(now().get(&format!("refusals_total{{reason=\"{reason}\"}}")), 1);
     }
-    let mut stranger = knock(at, "key=peerjs&id=secret-b&token=other");
-    echo(&mut b, "secret-b");
-    assert!(hear(&mut stranger).contains("ID-TAKEN"));
+    let mut stranger = server.knock("key=peerjs&id=secret-b&token=other");
+    b.echo("secret-b");
+    assert!(stranger.hear().contains("ID-TAKEN"));
     assert_eq!(now().get("refusals_total{reason=\"taken\"}"), 1);
-    let mut again = enter(at, "secret-late");
-    assert_eq!(hear_close(&mut late), Some(4000));
+    let mut again = enter(&server, "secret-late");
+    assert_eq!(late.hear_close(), Some(4000));
     assert_eq!(now().get("closed_clients_total{reason=\"replaced\"}"), 1);
-    again.get_mut().write_all(&[0x81, 0x01, b'a']).expect("the server reads");
-    assert_eq!(hear_close(&mut again), Some(1002));
+    again.socket.get_mut().write_all(&[0x81, 0x01, b'a']).expect("the server reads");
+    assert_eq!(again.hear_close(), Some(1002));
     assert_eq!(now().get("closed_clients_total{reason=\"bad_frames\"}"), 1);
-    let mut fast = enter(at, "secret-fast");
+    let mut fast = enter(&server, "secret-fast");
     for _ in 0..500 {
-        if fast.send(Message::text("{\"type\":\"HEARTBEAT\"}")).is_err() {
+        if fast.socket.send(Message::text("{\"type\":\"HEARTBEAT\"}")).is_err() {
             break;
         }
     }
-    assert_eq!(hear_close(&mut fast), Some(1008));
+    assert_eq!(fast.hear_close(), Some(1008));
     assert_eq!(now().get("closed_clients_total{reason=\"too_fast\"}"), 1);
 
-    let page = get(program.address("metrics"), "/metrics");
+    let page = get(server.program.address("metrics"), "/metrics");
     assert!(!page.text().contains("secret") && !page.text().contains("127.0.0.1"));
     drop((a, b, late, again, fast, stranger));
     expect("clients", 0);
@@ -303,10 +249,9 @@ fn figures_move_with_clients_and_messages() {
 
 #[test]
 fn figures_show_who_does_not_read() {
-    let program = start(&["--metrics", "127.0.0.1:0", "--message-rate", "1000"]);
-    let at = program.address("http");
-    let (mut talker, _deaf) = (enter(at, "talker"), enter(at, "deaf"));
-    let unread = || Figures::of(&program).get("queued_bytes{queue=\"slow_readers\"}");
+    let server = Server::start(&["--metrics", "127.0.0.1:0", "--message-rate", "1000"]);
+    let (mut talker, _deaf) = (enter(&server, "talker"), enter(&server, "deaf"));
+    let unread = || Figures::of(&server).get("queued_bytes{queue=\"slow_readers\"}");
     wait_until("something is unread", Duration::from_secs(20), || {
         offer(&mut talker, "deaf", 60_000);
         unread() > 60_000
@@ -314,7 +259,7 @@ fn figures_show_who_does_not_read() {
     let cut = "closed_clients_total{reason=\"slow_reader\"}";
     wait_until("the deaf one is cut", Duration::from_secs(20), || {
         offer(&mut talker, "deaf", 60_000);
-        Figures::of(&program).get(cut) == 1
+        Figures::of(&server).get(cut) == 1
     });
     wait_until("nothing is held for it", Duration::from_secs(5), || unread() == 0);
 }
@@ -331,12 +276,13 @@ fn figures_of_stun_and_tls_move() {
     let cert = file("cert.pem", made.cert.pem());
     let key = file("key.pem", made.signing_key.serialize_pem());
     let any = "127.0.0.1:0";
-    let program = start(&["--metrics", any, "--stun", any, "--tls-cert", &cert, "--tls-key", &key]);
+    let server =
+        Server::start(&["--metrics", any, "--stun", any, "--tls-cert", &cert, "--tls-key", &key]);
     let expect = |name: &str, value: u64| {
-        wait_until(name, Duration::from_secs(10), || Figures::of(&program).get(name) >= value);
+        wait_until(name, Duration::from_secs(10), || Figures::of(&server).get(name) >= value);
     };
     let socket = UdpSocket::bind(any).expect("a socket");
-    socket.connect(program.address("stun")).expect("it can be connected");
+    socket.connect(server.program.address("stun")).expect("it can be connected");
     let mut ask = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
     ask.extend([7; 12]);
     for _ in 0..150 {
@@ -347,66 +293,17 @@ fn figures_of_stun_and_tls_move() {
     expect("stun_drops_total{reason=\"too_fast\"}", 1);
     expect("stun_drops_total{reason=\"malformed\"}", 1);
 
-    let mut plain = TcpStream::connect(program.address("http")).expect("the server listens");
+    let mut plain = TcpStream::connect(&server.at).expect("the server listens");
     plain.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("the server reads");
     expect("tls_handshake_failures_total", 1);
-}
-
-/// A server whose standard error can be read while it runs.
-struct Spoken {
-    child: Child,
-    ready: String,
-    log: std::path::PathBuf,
-    _folder: Scratch,
-}
-
-impl Spoken {
-    fn start(options: &[&str]) -> Self {
-        let folder = Scratch::new("log");
-        let log = folder.path().join("log");
-        let mut child = Command::new(binary("nightjar-signal"))
-            .args(["--listen", "127.0.0.1:0"])
-            .args(options)
-            .stdout(Stdio::piped())
-            .stderr(std::fs::File::create(&log).expect("a file can be made"))
-            .spawn()
-            .expect("the binary starts");
-        let mut ready = String::new();
-        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut ready).expect("ready");
-        Self { child, ready, log, _folder: folder }
-    }
-
-    fn address(&self, key: &str) -> &str {
-        let value = |word: &'_ str| word.split_once('=').is_some_and(|(name, _)| name == key);
-        let word = self.ready.split_whitespace().find(|word| value(word)).expect("an address");
-        &word[key.len() + 1..]
-    }
-
-    fn lines(&self) -> Vec<String> {
-        let text = std::fs::read_to_string(&self.log).expect("the log");
-        text.lines().map(str::to_owned).collect()
-    }
-
-    fn wait_for(&self, words: &str) {
-        wait_until(words, Duration::from_secs(10), || {
-            self.lines().iter().any(|line| line.contains(words))
-        });
-    }
-
-    /// Ends it; what it has said.
-    fn end(mut self) -> Vec<String> {
-        signal(self.child.id(), "TERM");
-        assert!(self.child.wait().expect("it ends").success());
-        self.lines()
-    }
 }
 
 /// With as many descriptors as it has (and a gap that closed ones left), hardly anybody else gets
 /// one, until it may have more.
 #[test]
 fn want_of_descriptors_is_a_pause() {
-    let server = Spoken::start(&["--metrics", "127.0.0.1:0"]);
-    let pid = server.child.id().to_string();
+    let server = Server::start(&["--metrics", "127.0.0.1:0"]);
+    let pid = server.program.pid().to_string();
     let limit = |soft: usize| {
         let set = Command::new("prlimit")
             .args([format!("--pid={pid}"), format!("--nofile={soft}:")])
@@ -415,23 +312,16 @@ fn want_of_descriptors_is_a_pause() {
     };
     let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").count();
     limit(open);
-    let mut waiting = TcpStream::connect(server.address("http")).expect("the kernel accepts");
-    server.wait_for("no connection can be accepted");
+    let mut waiting = TcpStream::connect(&server.at).expect("the kernel accepts");
+    wait_for(&server, "no connection can be accepted");
     limit(open + 50);
     assert_eq!(health(&mut waiting), "HTTP/1.1 200 OK");
     wait_until("the end of the pause is said", Duration::from_secs(10), || {
-        assert_eq!(get(server.address("http"), "/healthz").status, 200);
-        server.lines().iter().any(|line| line.contains("accepting connections again"))
+        assert_eq!(get(&server.at, "/healthz").status, 200);
+        server.program.log().contains("accepting connections again")
     });
-    let page = get(server.address("metrics"), "/metrics");
+    let page = get(server.program.address("metrics"), "/metrics");
     assert!(page.text().contains("accept_pauses_total 1\n"), "{}", page.text());
-}
-
-impl Drop for Spoken {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[test]
@@ -441,8 +331,8 @@ fn a_secret_is_read_again_when_asked() {
     let write = |text: &str| std::fs::write(&path, text).expect("a file can be written");
     write("north\n");
     let file = path.to_str().expect("a plain path");
-    let server = Spoken::start(&["--turn-url", "turn:turn.example", "--turn-secret", file]);
-    let at = server.address("http").to_owned();
+    let server = Server::start(&["--turn-url", "turn:turn.example", "--turn-secret", file]);
+    let at = server.at.clone();
     let holds = |secret: &str| {
         let ice = get(&at, "/ice");
         let servers = json::member(ice.text(), "iceServers").expect("servers");
@@ -454,23 +344,25 @@ fn a_secret_is_read_again_when_asked() {
     assert!(holds("north"));
     write("south\n");
     assert!(holds("north"), "not before it is asked");
-    signal(server.child.id(), "HUP");
-    server.wait_for("TURN secret: read again");
+    server.program.signal("HUP");
+    wait_for(&server, "TURN secret: read again");
     assert!(holds("south"));
     write(" \n");
-    signal(server.child.id(), "HUP");
-    server.wait_for("no secret in it");
+    server.program.signal("HUP");
+    wait_for(&server, "no secret in it");
     assert!(holds("south"), "what was there stays");
     write("east");
-    signal(server.child.id(), "HUP");
+    server.program.signal("HUP");
     wait_until("the third", Duration::from_secs(10), || holds("east"));
-    let lines = server.end();
+    let (status, log) = server.program.end();
+    let lines: Vec<_> = log.lines().collect();
+    assert!(status.success());
     assert_eq!(lines.len(), 4, "one line a reload, and one for the end: {lines:?}");
     assert!(lines[1].contains(file), "{lines:?}");
 
-    let plain = Spoken::start(&[]);
-    signal(plain.child.id(), "HUP");
-    assert_eq!(get(plain.address("http"), "/healthz").status, 200);
+    let plain = Server::start(&[]);
+    plain.program.signal("HUP");
+    assert_eq!(get(&plain.at, "/healthz").status, 200);
 }
 
 /// S23: with every option that could make it talk, the log has changes of state and nobody in it.
@@ -487,26 +379,27 @@ fn the_log_knows_nobody() {
         args.extend(["--turn-secret", file, "--home", "--alive-timeout-ms", "700"]);
         args.extend(["--max-clients", "1", "--room-secret", "aabb"]);
         args.extend(if trusting { &["--trusted-proxy", "127.0.0.1"][..] } else { &[] });
-        let server = Spoken::start(&args);
-        let at = server.address("http");
-        let mut client = enter(at, "private-id");
-        let _refused = knock(at, "key=peerjs&id=private-two&token=private-token");
-        client.send(Message::text("private-noise")).expect("the server reads");
+        let server = Server::start(&args);
+        let at = &server.at;
+        let mut client = enter(&server, "private-id");
+        let _refused = server.knock("key=peerjs&id=private-two&token=private-token");
+        client.say("private-noise");
         offer(&mut client, "private-absent", 10);
         for path in ["/peerjs/private-id/t/room/id", "/ice", "/private", "/"] {
             request(at, "GET", path, &[("X-Forwarded-For", "203.0.113.7, 2001:db8::7")], b"");
         }
         let mut crooked = TcpStream::connect(at).expect("the server listens");
         crooked.write_all(b"private\n\n").expect("the server reads");
-        get(server.address("metrics"), "/metrics");
-        get(server.address("metrics"), "/private");
+        get(server.program.address("metrics"), "/metrics");
+        get(server.program.address("metrics"), "/private");
         let socket = UdpSocket::bind(any).expect("a socket");
-        socket.send_to(b"private", server.address("stun")).expect("it is sent");
-        signal(server.child.id(), "HUP");
-        server.wait_for("read again");
-        assert_eq!(hear_close(&mut client), Some(1001), "it has been silent");
-        let lines = server.end();
-        let log = lines.join("\n");
+        socket.send_to(b"private", server.program.address("stun")).expect("it is sent");
+        server.program.signal("HUP");
+        wait_for(&server, "read again");
+        assert_eq!(client.hear_close(), Some(1001), "it has been silent");
+        let (status, log) = server.program.end();
+        let lines: Vec<_> = log.lines().collect();
+        assert!(status.success());
         for word in ["private", "127.0.0.1", "203.0.113", "2001:db8", "aabb"] {
             assert!(!log.contains(word), "{word} in {log}");
         }
@@ -530,16 +423,16 @@ fn health(stream: &mut TcpStream) -> String {
 
 #[test]
 fn health_is_over_when_the_end_begins() {
-    let program = start(&[]);
-    let at = program.address("http").to_owned();
+    let server = Server::start(&[]);
+    let at = server.at.clone();
     let mut probe = TcpStream::connect(&at).expect("the server listens");
     assert_eq!(health(&mut probe), "HTTP/1.1 200 OK");
     // Who does not answer the close is waited for.
-    let (mut polite, _deaf) = (enter(&at, "polite"), enter(&at, "deaf"));
-    signal(program.pid(), "TERM");
-    assert_eq!(hear_close(&mut polite), Some(1001));
+    let (mut polite, _deaf) = (enter(&server, "polite"), enter(&server, "deaf"));
+    server.program.signal("TERM");
+    assert_eq!(polite.hear_close(), Some(1001));
     assert_eq!(health(&mut probe), "HTTP/1.1 503 Service Unavailable");
-    assert_eq!(program.terminate().code(), Some(0));
+    assert_eq!(server.program.terminate().code(), Some(0));
 }
 
 /// A thousand clients, some of whom do not read: all are told, and it is over in three seconds.
@@ -554,30 +447,29 @@ fn a_thousand_clients_hear_of_the_end() {
     setrlimit(Resource::Nofile, limit).expect("the hard limit is allowed");
 
     let most = ["--max-per-address", "2000", "--message-rate", "1000"];
-    let program = start(&[&most[..], &["--metrics", "127.0.0.1:0"]].concat());
-    let at = program.address("http").to_owned();
-    let mut talker = enter(&at, "talker");
-    let deaf: Vec<_> = (0..DEAF).map(|n| enter(&at, &format!("deaf{n}"))).collect();
+    let server = Server::start(&[&most[..], &["--metrics", "127.0.0.1:0"]].concat());
+    let mut talker = enter(&server, "talker");
+    let deaf: Vec<_> = (0..DEAF).map(|n| enter(&server, &format!("deaf{n}"))).collect();
     let mut clients: Vec<_> =
-        (0..CLIENTS - DEAF - 1).map(|n| enter(&at, &format!("c{n}"))).collect();
-    let unread = || Figures::of(&program).get("queued_bytes{queue=\"slow_readers\"}");
+        (0..CLIENTS - DEAF - 1).map(|n| enter(&server, &format!("c{n}"))).collect();
+    let unread = || Figures::of(&server).get("queued_bytes{queue=\"slow_readers\"}");
     for n in 0..DEAF {
         let before = unread();
         wait_until("a deaf client is full", Duration::from_secs(20), || {
             offer(&mut talker, &format!("deaf{n}"), 60_000);
-            echo(&mut talker, "talker");
+            talker.echo("talker");
             unread() >= before + 60_000
         });
     }
-    assert_eq!(Figures::of(&program).get("clients"), CLIENTS as u64);
+    assert_eq!(Figures::of(&server).get("clients"), CLIENTS as u64);
     let start = Instant::now();
-    assert_eq!(program.terminate().code(), Some(0));
+    assert_eq!(server.program.terminate().code(), Some(0));
     let took = start.elapsed();
     println!("{CLIENTS} clients, {DEAF} of them full: the end took {took:?}");
     assert!(took < Duration::from_secs(3), "{took:?}");
     clients.push(talker);
     for client in &mut clients {
-        assert_eq!(hear_close(client), Some(1001));
+        assert_eq!(client.hear_close(), Some(1001));
     }
     drop(deaf);
 }

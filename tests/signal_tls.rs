@@ -1,6 +1,5 @@
 //! The meeting place behind TLS: certificates from files and from a CA, their change while all
 //! runs, and what the shipped edge makes of both.
-#![expect(clippy::disallowed_methods, reason = "the outside measures real time")]
 
 #[path = "signal_tls/https.rs"]
 mod https;

@@ -10,10 +10,10 @@ use futures_rustls::TlsConnector;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use signal_proto::client::{CONNECT_WITHIN_MS, Client, Heard, Output};
-use signal_proto::json;
 use signal_proto::message::Kind;
 use signal_proto::peer_id::PeerId;
 use signal_proto::websocket::{self, Decoder, Message, Opcode, Role};
+use signal_proto::{base64, http, json};
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::FutureExt as _;
 use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -213,13 +213,7 @@ fn connector(ca: Option<&Path>) -> Result<TlsConnector, Error> {
 
 /// Sixteen random bytes in base64. `Sec-WebSocket-Key` asks for no more than that.
 fn websocket_key() -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let random = u128::from_be_bytes(entropy());
-    let sextet = |at: u32| LETTERS[usize::try_from((random >> at) & 63).unwrap_or(0)];
-    // 21 whole sextets and two bits, which fill the upper end of the last one.
-    let last = LETTERS[usize::try_from((random & 3) << 4).unwrap_or(0)];
-    let letters = (0..21).map(|n| sextet(122 - 6 * n)).chain([last]);
-    letters.map(char::from).collect::<String>() + "=="
+    base64::encode(&entropy::<16>())
 }
 
 /// Status and body of a whole answer.
@@ -232,31 +226,9 @@ fn answer(bytes: &[u8]) -> Option<(u16, String)> {
         let found = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
         str::from_utf8(found.value).ok()
     };
-    let body = bytes.get(length..)?;
-    let body = if header("transfer-encoding").is_some_and(|coding| coding.contains("chunked")) {
-        unchunk(body)?
-    } else if let Some(length) = header("content-length") {
-        body.get(..length.trim().parse().ok()?)?.to_vec()
-    } else {
-        body.to_vec()
-    };
+    let is_chunked = header("transfer-encoding").is_some_and(|coding| coding.contains("chunked"));
+    let body = http::body(bytes.get(length..)?, is_chunked, header("content-length"))?;
     Some((status, String::from_utf8(body).ok()?))
-}
-
-fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    loop {
-        let Ok(httparse::Status::Complete((line, size))) = httparse::parse_chunk_size(rest) else {
-            return None;
-        };
-        let size = usize::try_from(size).ok()?;
-        if size == 0 {
-            return Some(body);
-        }
-        let end = line.checked_add(size)?;
-        body.extend_from_slice(rest.get(line..end)?);
-        rest = rest.get(end.checked_add(2)?..)?;
-    }
 }
 
 /// The length of the head that upgrades; `None` while more bytes are needed.

@@ -10,6 +10,7 @@ pub mod dequantized;
 pub mod figures;
 pub mod flood;
 pub mod fuzz;
+pub mod heap;
 pub mod meeting;
 pub mod pixels;
 pub mod program;

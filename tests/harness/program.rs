@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long a program may take until it says `ready`.
@@ -15,6 +16,8 @@ pub struct Program {
     child: Child,
     ready: String,
     log: Arc<Mutex<String>>,
+    /// Reads the log until the program ends.
+    reader: Option<JoinHandle<()>>,
 }
 
 /// The path of a binary of this workspace, beside the running test's.
@@ -85,7 +88,9 @@ impl Program {
             }
         });
         match ready_in.recv_timeout(READY_WITHIN) {
-            Ok(ready) if ready.starts_with("ready ") => Self { child, ready, log },
+            Ok(ready) if ready.starts_with("ready ") => {
+                Self { child, ready, log, reader: Some(noise) }
+            }
             other => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -119,12 +124,26 @@ impl Program {
         self.child.id()
     }
 
-    /// Sends SIGTERM and waits for the end.
-    pub fn terminate(mut self) -> ExitStatus {
+    /// Sends a signal, named without its SIG.
+    pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "kill -TERM works");
-        self.child.wait().expect("a child can be waited for")
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill -{name} works");
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub fn terminate(self) -> ExitStatus {
+        self.end().0
+    }
+
+    /// Sends SIGTERM and waits for the end; also all that it has written to standard error.
+    pub fn end(mut self) -> (ExitStatus, String) {
+        self.signal("TERM");
+        let status = self.child.wait().expect("a child can be waited for");
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("it reads");
+        }
+        (status, self.log())
     }
 
     /// Sends SIGKILL and waits for the end.

@@ -4,30 +4,16 @@ use harness::data::Scratch;
 use harness::meeting::{Server, offer};
 use harness::program::binary;
 use harness::web::get;
-use std::io::Read;
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use tungstenite::Message;
 
 /// S23, and what the log does say.
 #[test]
 fn the_log_knows_nobody() {
-    let mut child = Command::new(binary("nightjar-signal"))
-        .args(["--listen", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    let mut line = Vec::new();
-    let mut stdout = child.stdout.take().expect("piped");
-    while line.last() != Some(&b'\n') {
-        let mut byte = [0];
-        stdout.read_exact(&mut byte).expect("a ready line");
-        line.push(byte[0]);
-    }
-    let line = String::from_utf8(line).expect("text");
-    let at = line.trim().strip_prefix("ready http=").expect("a ready line").to_owned();
+    let program = Server::start(&[]).program;
+    let at = program.address("http").to_owned();
     let url = format!("ws://{at}/peerjs?key=peerjs&id=private-id&token=private-token");
     let stream = TcpStream::connect(&at).expect("the server listens");
     let (mut socket, _) = tungstenite::client(url, stream).expect("an upgrade");
@@ -35,14 +21,12 @@ fn the_log_knows_nobody() {
         socket.send(Message::text(text)).expect("the server reads");
     }
     get(&at, "/peerjs/private-id/private-token/room/id");
-    let pid = child.id().to_string();
-    Command::new("kill").args(["-TERM", &pid]).status().expect("kill works");
+    program.signal("TERM");
     while let Ok(message) = socket.read() {
         drop(message);
     }
-    let output = child.wait_with_output().expect("the server ends");
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && log.contains("stopping"), "{log}");
+    let (status, log) = program.end();
+    assert!(status.success() && log.contains("stopping"), "{log}");
     assert!(!log.contains("private") && !log.contains("127.0.0.1"), "{log}");
 }
 

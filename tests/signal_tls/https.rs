@@ -1,5 +1,6 @@
 //! A client of HTTPS that looks at what it is shown.
 
+use harness::meeting;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -7,7 +8,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// An encrypted connection.
 pub(crate) type Stream = StreamOwned<ClientConnection, TcpStream>;
@@ -73,11 +74,7 @@ impl Trust {
     }
 }
 
-/// Looks again and again until it holds.
-pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_mins(1), "{what} within a minute");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+/// Looks again and again until it holds, for a minute.
+pub(crate) fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    meeting::wait_until(what, Duration::from_mins(1), holds);
 }

@@ -11,6 +11,7 @@ pub mod absent;
 pub mod base64;
 pub mod client;
 pub mod hmac;
+pub mod http;
 pub mod json;
 pub mod message;
 pub mod network;

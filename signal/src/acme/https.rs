@@ -6,6 +6,7 @@ use crate::error::Error;
 use futures_rustls::TlsConnector;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
+use signal_proto::http;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, Timer};
 use std::io;
@@ -106,32 +107,10 @@ impl Answer {
         if !has_body {
             return Some(answer);
         }
-        let body = bytes.get(length..)?;
-        let body = if answer.header("transfer-encoding").is_some() {
-            unchunk(body)?
-        } else if let Some(length) = answer.header("content-length") {
-            body.get(..length.parse().ok()?)?.to_vec()
-        } else {
-            body.to_vec()
-        };
+        let is_chunked = answer.header("transfer-encoding").is_some();
+        let body = http::body(bytes.get(length..)?, is_chunked, answer.header("content-length"))?;
         answer.body = String::from_utf8(body).ok()?;
         Some(answer)
-    }
-}
-
-fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    loop {
-        let Ok(httparse::Status::Complete((line, size))) = httparse::parse_chunk_size(rest) else {
-            return None;
-        };
-        let size = usize::try_from(size).ok()?;
-        if size == 0 {
-            return Some(body);
-        }
-        let end = line.checked_add(size)?;
-        body.extend_from_slice(rest.get(line..end)?);
-        rest = rest.get(end.checked_add(2)?..)?;
     }
 }
 
