@@ -224,7 +224,7 @@ impl World {
                     pong.emit(&mut buf).expect("room");
                     self.say(true, &buf);
                 }
-                Kind::Cancel | Kind::Pong | Kind::Push => panic!("{:?}", chunk.kind),
+                other => panic!("{other:?}"),
             }
         }
         whole
