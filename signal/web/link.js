@@ -98,7 +98,7 @@ class Link {
   #adopt(channel, hangUp) {
     this.#channel = channel;
     this.#hangUp = hangUp;
-    this.#requester = new Requester(performance.now(), 0, this.#partials);
+    this.#requester = new Requester(performance.now(), { partials: this.#partials });
     channel.bufferedAmountLowThreshold = WATERMARK_BYTES / 2;
     channel.onbufferedamountlow = () => this.#drain();
     channel.onmessage = ({ data }) => {

@@ -1,7 +1,7 @@
 // The page of the lab: the browser's own requester and partials in node, driven line by line by tests/lab/page.rs.
 //
 //   reload                          a page that remembers nothing
-//   open NOW                        a channel opened: a requester of its own
+//   open NOW WINDOW                 a channel opened: a requester of its own, with that window
 //   ask NOW ID METHOD PATH BODY     a request; BODY is hex, or - for none
 //   cancel ID | chunk NOW HEX | time NOW | die
 //   poll BUFFERED                   answered by lines, `until` last:
@@ -24,8 +24,8 @@ const verbs = {
     requester = null;
     tickets = new Map();
   },
-  open(now) {
-    requester = new Requester(Number(now), 0, partials);
+  open(now, window) {
+    requester = new Requester(Number(now), { partials, windowBytes: Number(window) });
     tickets = new Map();
   },
   ask(now, id, method, path, body) {

@@ -46,8 +46,8 @@ impl Page {
         self.pending.push_str("reload\n");
     }
 
-    pub(crate) fn open(&mut self, now: u64) {
-        self.line(format_args!("open {now}"));
+    pub(crate) fn open(&mut self, now: u64, window: u32) {
+        self.line(format_args!("open {now} {window}"));
     }
 
     pub(crate) fn ask(&mut self, now: u64, id: u32, method: &str, path: &str, body: &[u8]) {

@@ -27,6 +27,8 @@ pub(crate) enum Act {
     Reload {
         politely: bool,
     },
+    /// The page is frozen for so long, ms, while its transport lives on.
+    Freeze(u64),
     /// Every tagged body becomes another.
     Change,
     /// The box tells something unasked.
@@ -40,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) acts: Vec<(u64, Act)>,
     /// From then on the network is good, ms.
     pub(crate) heals_at: u64,
+    /// Bytes of bulk that the page wants on their way.
+    pub(crate) window: u32,
     /// The page is one that was made before there were credit and rests.
     pub(crate) old_page: bool,
     /// The box is.
@@ -63,17 +67,24 @@ impl Plan {
             acts.push((at(dice), Act::Cancel));
         }
         for _ in 0..[0, 0, 0, 1, 1, 2][dice.index(6)] {
-            let act = match dice.below(6) {
+            let act = match dice.below(8) {
                 0 | 1 => Act::Outage(1000 + dice.below(30_000)),
                 2 | 3 => Act::RestartBox(500 + dice.below(10_000)),
                 4 => Act::Change,
+                5 | 6 => Act::Freeze(1000 + dice.below(40_000)),
                 _ => Act::Reload { politely: dice.percent(50) },
             };
             acts.push((at(dice), act));
         }
         acts.sort_by_key(|act| act.0);
         let version = dice.below(8);
-        Self { acts, heals_at: 3 * BUSY_MS, old_page: version == 0, old_box: version == 1 }
+        Self {
+            acts,
+            heals_at: 3 * BUSY_MS,
+            window: [1000, 40_000, 1 << 20][dice.index(3)],
+            old_page: version == 0,
+            old_box: version == 1,
+        }
     }
 }
 

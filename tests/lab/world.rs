@@ -8,7 +8,7 @@ use edge::clock::Clock;
 use edge::identity::Identity;
 use edge::peer::offer::{Label, Offer};
 use edge::peer::{Moment, Output, Reply, Session};
-use edge_core::link::wire::{CHUNK_BYTES, Chunk, Kind};
+use edge_core::link::wire::{CHUNK_BYTES, Chunk, Kind, PIECE_BYTES};
 use edge_core::time::Instant;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -89,6 +89,7 @@ pub(crate) struct World<'a> {
     now: u64,
     dice: Dice,
     plan: VecDeque<(u64, Act)>,
+    window: u32,
     old_page: bool,
     old_box: bool,
     network: Network,
@@ -99,6 +100,12 @@ pub(crate) struct World<'a> {
     phone: Option<Phone>,
     dial_at: u64,
     page_due: u64,
+    /// The page is frozen until then; 0 while it is awake.
+    asleep_until: u64,
+    /// What the frozen page will hear when it wakes: that a channel opened, or a message.
+    inbox: Vec<Option<Vec<u8>>>,
+    /// And that its link has ended.
+    torn: bool,
     /// The page was told something and has not been drained since.
     page_knows: bool,
     /// Bytes that wait in the phone's channel, when the page last heard of them.
@@ -119,7 +126,6 @@ impl<'a> World<'a> {
         let plan = Plan::new(&mut dice);
         let network = Network::new(Dice(dice.next()), plan.heals_at);
         page.reload();
-        let (old_page, old_box) = (plan.old_page, plan.old_box);
         Self {
             page,
             identity,
@@ -129,8 +135,9 @@ impl<'a> World<'a> {
             now: 0,
             dice,
             plan: plan.acts.into(),
-            old_page,
-            old_box,
+            window: plan.window,
+            old_page: plan.old_page,
+            old_box: plan.old_box,
             network,
             house: House::default(),
             box_up_at: 0,
@@ -139,6 +146,9 @@ impl<'a> World<'a> {
             phone: None,
             dial_at: 0,
             page_due: NEVER,
+            asleep_until: 0,
+            inbox: Vec::new(),
+            torn: false,
             page_knows: false,
             buffered: 0,
             open: BTreeMap::new(),
@@ -157,7 +167,7 @@ impl<'a> World<'a> {
             self.step();
         }
         self.phone = None;
-        (self.dial_at, self.page_due) = (NEVER, NEVER);
+        (self.dial_at, self.page_due, self.asleep_until) = (NEVER, NEVER, 0);
         let gone = self.now;
         while !self.seats.is_empty() {
             assert!(self.now - gone < GONE_WITHIN_MS, "{} sessions are left", self.seats.len());
@@ -203,7 +213,10 @@ impl<'a> World<'a> {
             .chain(self.network.next())
             .chain(self.plan.front().map(|act| act.0))
             .chain(self.phone.as_ref().map(|phone| phone.due))
-            .chain([self.page_due, self.dial_at])
+            .chain(match self.asleep_until {
+                0 => [self.page_due, self.dial_at],
+                until => [until, NEVER],
+            })
             .min()
             .unwrap_or(NEVER);
         assert_ne!(next, NEVER, "something is always due");
@@ -229,7 +242,8 @@ impl<'a> World<'a> {
                 self.seats[at].session.handle_datagram(moment, phone, there, bytes);
                 self.drain_seat(at);
             }
-        } else if let Some(its) = self.phone.as_mut().filter(|its| its.link == *link) {
+        } else if let Some(its) = self.phone.as_mut().filter(|its| its.link == *link && !self.torn)
+        {
             let receive = Receive::new(Protocol::Udp, there, phone, bytes).expect("a datagram");
             let taken = its.rtc.handle_input(Input::Receive(moment.std, receive));
             if taken.is_err() {
@@ -258,10 +272,17 @@ impl<'a> World<'a> {
 
     fn time_at_phone(&mut self) {
         let now = self.moment().std;
-        if let Some(phone) = self.phone.as_mut().filter(|phone| phone.due <= self.now) {
+        let is_due = |phone: &&mut Phone| phone.due <= self.now && !self.torn;
+        if let Some(phone) = self.phone.as_mut().filter(is_due) {
             if phone.rtc.handle_input(Input::Timeout(now)).is_err() {
                 self.hang_up("the transport broke");
             }
+        }
+        if self.asleep_until > self.now {
+            return self.settle();
+        }
+        if self.asleep_until > 0 {
+            self.wake();
         }
         if self.page_due <= self.now {
             self.page.time(self.now);
@@ -277,6 +298,26 @@ impl<'a> World<'a> {
         self.settle();
     }
 
+    /// What came while the page was frozen, and its timers, in either order.
+    fn wake(&mut self) {
+        self.note(|| "awake".to_owned());
+        self.asleep_until = 0;
+        if self.page_due <= self.now && self.dice.percent(50) {
+            self.page.time(self.now);
+            (self.page_due, self.page_knows) = (NEVER, true);
+        }
+        for heard in std::mem::take(&mut self.inbox) {
+            match heard {
+                None => self.page.open(self.now, self.window),
+                Some(bytes) => self.page.chunk(self.now, &bytes),
+            }
+            self.page_knows = true;
+        }
+        if std::mem::take(&mut self.torn) {
+            self.hang_up("the link ended while the page was frozen");
+        }
+    }
+
     fn act(&mut self, act: Act) {
         self.note(|| format!("{act:?}").chars().take(120).collect());
         match act {
@@ -284,7 +325,7 @@ impl<'a> World<'a> {
                 self.waiting.push_back(wish);
                 self.settle();
             }
-            Act::Cancel if !self.open.is_empty() => {
+            Act::Cancel if !self.open.is_empty() && self.asleep_until == 0 => {
                 let at = self.dice.index(self.open.len());
                 let id = *self.open.keys().nth(at).expect("below their number");
                 self.open.remove(&id);
@@ -305,11 +346,14 @@ impl<'a> World<'a> {
                     self.close_phone();
                 }
                 self.phone = None;
+                self.inbox.clear();
+                (self.asleep_until, self.torn) = (0, false);
                 self.open.clear();
                 self.page.reload();
                 (self.page_due, self.page_knows) = (NEVER, false);
                 self.dial_at = self.now + 300;
             }
+            Act::Freeze(ms) => self.asleep_until = self.asleep_until.max(self.now + ms),
             Act::Change => self.house.version += 1,
             Act::Push => {
                 self.next_push += 1;
@@ -392,10 +436,12 @@ impl<'a> World<'a> {
     fn settle(&mut self) {
         loop {
             self.drain_phone();
-            self.ask();
+            if self.asleep_until > 0 {
+                return;
+            }
             let was_high = self.phone.is_some() && self.buffered >= LOW_BYTES;
             let low = was_high && self.waiting_bytes() < LOW_BYTES;
-            if !std::mem::take(&mut self.page_knows) && !low {
+            if !std::mem::take(&mut self.page_knows) && !low && !self.ask() {
                 return;
             }
             self.drain_page();
@@ -403,7 +449,7 @@ impl<'a> World<'a> {
     }
 
     fn drain_phone(&mut self) {
-        while let Some(phone) = &mut self.phone {
+        while let Some(phone) = self.phone.as_mut().filter(|_| !self.torn) {
             let link = phone.link;
             match phone.rtc.poll_output() {
                 Ok(str0m::Output::Transmit(datagram)) => {
@@ -421,19 +467,35 @@ impl<'a> World<'a> {
                 Ok(str0m::Output::Event(Event::ChannelOpen(..))) => {
                     phone.is_open = true;
                     self.note(|| format!("link {link}: open"));
-                    self.page.open(self.now);
-                    self.page_knows = true;
+                    self.hear(None);
                 }
                 Ok(str0m::Output::Event(Event::ChannelData(data))) => {
                     self.note(|| format!("  > {}", shown(&data.data)));
-                    self.page.chunk(self.now, &data.data);
-                    self.page_knows = true;
+                    self.hear(Some(data.data));
                 }
                 Ok(str0m::Output::Event(Event::ChannelClose(_))) | Err(_) => {
                     self.hang_up("the box closed the channel");
                 }
                 Ok(str0m::Output::Event(_)) => {}
             }
+        }
+    }
+
+    /// That the channel is open, or a message of it, at the page.
+    fn hear(&mut self, heard: Option<Vec<u8>>) {
+        self.page_knows = true;
+        match heard {
+            heard if self.asleep_until > 0 => {
+                self.inbox.push(heard);
+                let bulk = self.inbox.iter().flatten().filter_map(|bytes| Chunk::parse(bytes).ok());
+                let bulk = bulk.filter(|chunk| chunk.kind == Kind::More);
+                let bytes: usize = bulk.map(|chunk| chunk.piece.len()).sum();
+                let most = (self.window as usize).max(PIECE_BYTES);
+                let knows_credit = !self.old_page && !self.old_box;
+                assert!(!knows_credit || bytes <= most, "{bytes} bytes of bulk wait");
+            }
+            None => self.page.open(self.now, self.window),
+            Some(bytes) => self.page.chunk(self.now, &bytes),
         }
     }
 
@@ -445,6 +507,11 @@ impl<'a> World<'a> {
 
     /// The page gives the link up, if it had one, and tries again after a while.
     fn hang_up(&mut self, why: &str) {
+        if self.asleep_until > 0 {
+            self.torn = true;
+            self.phone.iter_mut().for_each(|phone| phone.due = NEVER);
+            return;
+        }
         self.note(|| format!("hung up: {why}"));
         let was_open = self.phone.as_ref().is_some_and(|phone| phone.is_open);
         self.close_phone();
@@ -470,9 +537,10 @@ impl<'a> World<'a> {
 
     // --- the page ---
 
-    fn ask(&mut self) {
-        if !self.phone.as_ref().is_some_and(|phone| phone.is_open) {
-            return;
+    /// Asks all that waits, where there is a link; whether there was anything.
+    fn ask(&mut self) -> bool {
+        if !self.phone.as_ref().is_some_and(|phone| phone.is_open) || self.waiting.is_empty() {
+            return false;
         }
         while let Some(wish) = self.waiting.pop_front() {
             self.next_id += 1;
@@ -480,8 +548,8 @@ impl<'a> World<'a> {
             self.note(|| format!("ask {} {} {}", self.next_id, wish.method, wish.path));
             self.page.ask(self.now, self.next_id, wish.method, &wish.path, &wish.body);
             self.open.insert(self.next_id, wish);
-            self.page_knows = true;
         }
+        true
     }
 
     fn drain_page(&mut self) {

@@ -39,7 +39,7 @@ function seeded(seed) {
 }
 
 test('a request goes out as HEAD and LAST and its answer comes back whole', () => {
-  const requester = new Requester(0, 0xffff_ffff);
+  const requester = new Requester(0, { firstTicket: 0xffff_ffff });
   const request = { method: 'PUT', path: '/api/v1/device', token: 'ab', ifNoneMatch: '"1"', body: json({ name: 'x' }) };
   const ticket = requester.request(0, request);
   assert.equal(ticket, 0xffff_ffff);
@@ -195,7 +195,7 @@ test('an answer that a lost link broke off goes on where it did, on the next lin
   let now = 0;
   let from = 0;
   for (const pieces of [0, 1, 2, 0, 1]) {
-    const requester = new Requester((now += 1), 0, partials);
+    const requester = new Requester((now += 1), { partials });
     const ticket = requester.request(now, GET);
     const head = headOf(drain(requester));
     assert.deepEqual([head.from, head.if_range], from ? [from, etag] : [undefined, undefined]);
@@ -208,7 +208,7 @@ test('an answer that a lost link broke off goes on where it did, on the next lin
     requester.die();
     assert.equal(kinds(drain(requester)), 'failed dead timeout');
   }
-  const requester = new Requester(now, 0, partials);
+  const requester = new Requester(now, { partials });
   const ticket = requester.request(now, GET);
   const second = requester.request(now, GET);
   assert.equal(headOf(drain(requester)).from, 4 * PIECE_BYTES);
@@ -222,7 +222,7 @@ test('an answer that a lost link broke off goes on where it did, on the next lin
 
 /** A link on which `pieces` of a body came, and then no more. */
 function broken(partials, etag = '"e"', path = '/picture', pieces = 2) {
-  const requester = new Requester(0, 0, partials);
+  const requester = new Requester(0, { partials });
   const ticket = requester.request(0, { method: 'GET', path });
   const body = pattern(4 * PIECE_BYTES);
   requester.handleChunk(0, emit(ticket, 'HEAD', json({ status: 200, length: body.length, etag })));
@@ -235,7 +235,7 @@ test('another body is never joined to an old beginning', () => {
   const answered = (head, body) => {
     const partials = new Partials();
     broken(partials);
-    const requester = new Requester(0, 0, partials);
+    const requester = new Requester(0, { partials });
     const ticket = requester.request(0, GET);
     assert.equal(headOf(drain(requester)).from, 2 * PIECE_BYTES);
     answer(requester, 0, ticket, body, head);
@@ -271,7 +271,7 @@ test('only beginnings that can be gone on with are kept, and few', () => {
   assert.equal(partials.take('/0'), undefined, 'the oldest went');
   assert.equal(partials.take('/1').bytes, 2 * PIECE_BYTES);
   assert.equal(partials.take('/1'), undefined, 'handed out once');
-  const requester = new Requester(0, 0, partials);
+  const requester = new Requester(0, { partials });
   requester.request(0, { method: 'PUT', path: '/2' });
   assert.equal(headOf(drain(requester)).from, undefined, 'only what is read goes on');
   requester.request(0, { method: 'GET', path: '/2', from: 5, ifRange: '"x"' });
@@ -281,7 +281,7 @@ test('only beginnings that can be gone on with are kept, and few', () => {
 
 test('what is cancelled halfway goes on too', () => {
   const partials = new Partials();
-  const requester = new Requester(0, 0, partials);
+  const requester = new Requester(0, { partials });
   const ticket = requester.request(0, GET);
   requester.handleChunk(0, emit(ticket, 'HEAD', json({ status: 200, length: 3 * PIECE_BYTES, etag: '"e"' })));
   requester.handleChunk(0, emit(ticket, 'MORE', pattern(PIECE_BYTES)));

@@ -37,6 +37,7 @@ export class Requester {
   #held = 0;
   #taken = 0;
   #told = null;
+  #window;
   #partials;
   #heard;
   #pinged = null;
@@ -49,11 +50,12 @@ export class Requester {
 
   /**
    * @param {number} now ms
-   * @param {number} [firstTicket]
-   * @param {import('./partials.js').Partials} [partials] what broke off on earlier links to this device
+   * @param {{firstTicket?: number, windowBytes?: number, partials?: import('./partials.js').Partials}} [options]
+   *   `partials`: what broke off on earlier links to this device
    */
-  constructor(now, firstTicket = 0, partials = undefined) {
+  constructor(now, { firstTicket = 0, windowBytes = WINDOW_BYTES, partials = undefined } = {}) {
     this.#heard = now;
+    this.#window = windowBytes;
     this.#partials = partials;
     this.#nextTicket = firstTicket >>> 0;
   }
@@ -180,12 +182,12 @@ export class Requester {
   /** Bulk has come: the device is told in steps that leave it three quarters of the window. */
   #take(bytes) {
     this.#taken += bytes;
-    if (this.#told !== null && this.#taken - this.#told >= WINDOW_BYTES / 4) this.#credit();
+    if (this.#told !== null && this.#taken - this.#told >= this.#window / 4) this.#credit();
   }
 
   #credit() {
     this.#told = this.#taken;
-    this.#transmit(credit(this.#taken >>> 0, WINDOW_BYTES));
+    this.#transmit(credit(this.#taken >>> 0, this.#window));
   }
 
   #settle(ticket) {
