@@ -2,6 +2,7 @@
 
 use crate::house::{BODY_BYTES, pattern};
 use crate::network::Dice;
+use std::collections::VecDeque;
 
 /// A request of the page's.
 #[derive(Debug, Clone)]
@@ -39,7 +40,7 @@ pub(crate) enum Act {
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// When what happens, ms; in order.
-    pub(crate) acts: Vec<(u64, Act)>,
+    pub(crate) acts: VecDeque<(u64, Act)>,
     /// From then on the network is good, ms.
     pub(crate) heals_at: u64,
     /// Bytes of bulk that the page wants on their way.
@@ -54,6 +55,11 @@ pub(crate) struct Plan {
 const BUSY_MS: u64 = 40_000;
 
 impl Plan {
+    /// Both ends know of credit and rests.
+    pub(crate) const fn is_new(&self) -> bool {
+        !self.old_page && !self.old_box
+    }
+
     pub(crate) fn new(dice: &mut Dice) -> Self {
         let mut acts = Vec::new();
         let at = |dice: &mut Dice| 500 + dice.below(BUSY_MS);
@@ -79,7 +85,7 @@ impl Plan {
         acts.sort_by_key(|act| act.0);
         let version = dice.below(8);
         Self {
-            acts,
+            acts: acts.into(),
             heals_at: 3 * BUSY_MS,
             window: [1000, 40_000, 1 << 20][dice.index(3)],
             old_page: version == 0,

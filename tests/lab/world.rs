@@ -88,10 +88,7 @@ pub(crate) struct World<'a> {
     start: time::Instant,
     now: u64,
     dice: Dice,
-    plan: VecDeque<(u64, Act)>,
-    window: u32,
-    old_page: bool,
-    old_box: bool,
+    plan: Plan,
     network: Network,
     house: House,
     box_up_at: u64,
@@ -134,10 +131,7 @@ impl<'a> World<'a> {
             start: Clock::start().std_now(),
             now: 0,
             dice,
-            plan: plan.acts.into(),
-            window: plan.window,
-            old_page: plan.old_page,
-            old_box: plan.old_box,
+            plan,
             network,
             house: House::default(),
             box_up_at: 0,
@@ -162,7 +156,7 @@ impl<'a> World<'a> {
 
     /// Runs until everything asked has come to its end, and nothing is left of it.
     pub(crate) fn run(&mut self) -> Tally {
-        while !(self.plan.is_empty() && self.open.is_empty() && self.waiting.is_empty()) {
+        while !(self.plan.acts.is_empty() && self.open.is_empty() && self.waiting.is_empty()) {
             assert!(self.now < OVER_WITHIN_MS, "hung: {:?} {:?}", self.open, self.waiting);
             self.step();
         }
@@ -211,7 +205,7 @@ impl<'a> World<'a> {
         let next = seats
             .chain(replies)
             .chain(self.network.next())
-            .chain(self.plan.front().map(|act| act.0))
+            .chain(self.plan.acts.front().map(|act| act.0))
             .chain(self.phone.as_ref().map(|phone| phone.due))
             .chain(match self.asleep_until {
                 0 => [self.page_due, self.dial_at],
@@ -226,8 +220,8 @@ impl<'a> World<'a> {
         }
         self.time_at_box();
         self.time_at_phone();
-        while self.plan.front().is_some_and(|act| act.0 <= self.now) {
-            let (_, act) = self.plan.pop_front().expect("just seen");
+        while self.plan.acts.front().is_some_and(|act| act.0 <= self.now) {
+            let (_, act) = self.plan.acts.pop_front().expect("just seen");
             self.act(act);
         }
     }
@@ -273,10 +267,10 @@ impl<'a> World<'a> {
     fn time_at_phone(&mut self) {
         let now = self.moment().std;
         let is_due = |phone: &&mut Phone| phone.due <= self.now && !self.torn;
-        if let Some(phone) = self.phone.as_mut().filter(is_due) {
-            if phone.rtc.handle_input(Input::Timeout(now)).is_err() {
-                self.hang_up("the transport broke");
-            }
+        if let Some(phone) = self.phone.as_mut().filter(is_due)
+            && phone.rtc.handle_input(Input::Timeout(now)).is_err()
+        {
+            self.hang_up("the transport broke");
         }
         if self.asleep_until > self.now {
             return self.settle();
@@ -308,7 +302,7 @@ impl<'a> World<'a> {
         }
         for heard in std::mem::take(&mut self.inbox) {
             match heard {
-                None => self.page.open(self.now, self.window),
+                None => self.page.open(self.now, self.plan.window),
                 Some(bytes) => self.page.chunk(self.now, &bytes),
             }
             self.page_knows = true;
@@ -490,11 +484,10 @@ impl<'a> World<'a> {
                 let bulk = self.inbox.iter().flatten().filter_map(|bytes| Chunk::parse(bytes).ok());
                 let bulk = bulk.filter(|chunk| chunk.kind == Kind::More);
                 let bytes: usize = bulk.map(|chunk| chunk.piece.len()).sum();
-                let most = (self.window as usize).max(PIECE_BYTES);
-                let knows_credit = !self.old_page && !self.old_box;
-                assert!(!knows_credit || bytes <= most, "{bytes} bytes of bulk wait");
+                let most = (self.plan.window as usize).max(PIECE_BYTES);
+                assert!(!self.plan.is_new() || bytes <= most, "{bytes} bytes of bulk wait");
             }
-            None => self.page.open(self.now, self.window),
+            None => self.page.open(self.now, self.plan.window),
             Some(bytes) => self.page.chunk(self.now, &bytes),
         }
     }
@@ -598,7 +591,7 @@ impl<'a> World<'a> {
         let is_rest =
             chunk.kind == Kind::Head && chunk.piece.windows(7).any(|it| it == b"\"from\":");
         self.tally.rests += u64::from(is_rest);
-        if !self.old_page && !self.old_box {
+        if self.plan.is_new() {
             return Some(bytes.to_vec());
         }
         if chunk.kind == Kind::Credit {

@@ -262,7 +262,7 @@ export class Requester {
       this.#refuse(ticket, 'the answer is too long');
       return;
     }
-    request.pieces.push(piece.slice());
+    if (piece.length > 0) request.pieces.push(piece.slice());
     if (kind === 'MORE') return;
     const { length } = request.head;
     if (Number.isInteger(length) && length !== request.bytes) {

@@ -117,12 +117,12 @@ fn a_small_answer_waits_for_nothing_but_what_is_in_the_channel() {
     let body = vec![1; 400 * PIECE_BYTES];
     for _ in 0..50 {
         let mut box_ = Responder::new(Instant(0));
-        for ticket in 0..1 + u32::try_from(dice.below(20)).expect("small") {
+        for ticket in 0..=u32::try_from(dice.below(20)).expect("small") {
             let asked = ask(&mut box_, ticket);
             assert!(box_.handle_answer(asked, head(body.len())));
         }
         let (mut buf, mut waiting) = ([0; CHUNK_BYTES], 0);
-        for _ in 0..1 + dice.below(200) {
+        for _ in 0..=dice.below(200) {
             waiting -= waiting.min(dice.index(3 * CHUNK_BYTES));
             box_.handle_buffered(waiting);
             while let Output::Transmit { length, .. } = box_.poll_output(&mut buf, |_| &body) {
