@@ -5,7 +5,7 @@
 //   ask NOW ID METHOD PATH BODY     a request; BODY is hex, or - for none
 //   cancel ID | chunk NOW HEX | time NOW | die
 //   poll BUFFERED                   answered by lines, `until` last:
-//     transmit HEX | response ID STATUS ETAG LENGTH SHA1 | failed ID REASON | push JSON | dead | until AT
+//     transmit HEX | response ID STATUS ETAG LENGTH SHA1 | failed ID REASON | push JSON | dead | other TYPE | until AT
 import { createHash } from 'node:crypto';
 import { readSync, writeSync } from 'node:fs';
 import { Partials } from '../../signal/web/js/link/partials.js';
@@ -73,8 +73,10 @@ function say({ type, bytes, ticket, head, body, reason, message, at }) {
       return `push ${JSON.stringify(message)}`;
     case 'dead':
       return 'dead';
-    default:
+    case 'timeout':
       return `until ${at}`;
+    default:
+      return `other ${type}`;
   }
 }
 

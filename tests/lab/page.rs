@@ -18,6 +18,8 @@ pub(crate) enum Said {
     Push(String),
     /// The link is given up.
     Dead,
+    /// Something that is nothing to the lab.
+    Other,
 }
 
 /// A running node with the page's machine in it.
@@ -120,6 +122,7 @@ fn read(line: &str) -> Option<Said> {
         }
         "push" => Said::Push(rest.to_owned()),
         "dead" => Said::Dead,
+        "other" => Said::Other,
         _ => return None,
     })
 }

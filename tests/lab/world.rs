@@ -563,6 +563,7 @@ impl<'a> World<'a> {
                 Said::Failed { id, reason } => self.failed(id, &reason),
                 Said::Push(json) => self.pushed(&json),
                 Said::Dead => dead = true,
+                Said::Other => {}
             }
         }
         if dead && self.phone.is_some() {
