@@ -16,10 +16,11 @@ pub mod offer;
 
 use crate::api::Response;
 use crate::identity::Identity;
+use edge_core::link::Ask;
 use edge_core::link::head::{RequestHead, ResponseHead};
 use edge_core::link::legacy::{self, Legacy};
 use edge_core::link::responder::{self, Heard, Responder};
-use edge_core::link::{Ask, wire::CHUNK_BYTES};
+use edge_core::link::wire::{CHUNK_BYTES, PIECE_BYTES};
 use edge_core::time::Instant;
 use offer::{Label, Offer};
 use std::collections::{BTreeMap, VecDeque};
@@ -39,7 +40,8 @@ pub const OPEN_WITHIN_MS: u64 = 20_000;
 pub const PATHLESS_MS: u64 = 20_000;
 /// Requests of one session that the API works on at once; the others wait their turn.
 pub const RUNNING: usize = 8;
-/// Bytes of answers that wait to be sent before no further request is worked on.
+/// Bytes of answers that wait to be sent before no further one is kept that takes more than one
+/// chunk; its request waits, and is worked on again. So a short answer never waits for long ones.
 pub const ANSWERED_BYTES: usize = 4 * 1024 * 1024;
 /// Candidates that one session takes from its phone; further ones are ignored.
 const CANDIDATES: usize = 32;
@@ -121,6 +123,10 @@ pub struct Session {
     /// Requests that wait for their turn at the API.
     waiting: VecDeque<Work>,
     running: usize,
+    /// Requests that are worked on while there is no room for a long answer.
+    tried: BTreeMap<Ask, Work>,
+    /// Those of them whose answer was long.
+    deferred: VecDeque<Work>,
     /// Answers that are being sent.
     bodies: BTreeMap<Ask, Vec<u8>>,
     bodies_bytes: usize,
@@ -176,6 +182,8 @@ impl Session {
             arriving: BTreeMap::new(),
             waiting: VecDeque::new(),
             running: 0,
+            tried: BTreeMap::new(),
+            deferred: VecDeque::new(),
             bodies: BTreeMap::new(),
             bodies_bytes: 0,
             pathless: None,
@@ -264,6 +272,10 @@ impl Session {
         }
         self.client = reply.client.or(self.client);
         let Reply { ask, response, .. } = reply;
+        let is_long = response.body.len() > PIECE_BYTES && !self.has_room();
+        if let Some(work) = self.tried.remove(&ask).filter(|_| is_long) {
+            return self.deferred.push_back(work);
+        }
         let head = ResponseHead {
             status: response.status,
             content_type: response.content_type,
@@ -430,16 +442,28 @@ impl Session {
     fn forget(&mut self, ask: Ask) {
         self.arriving.remove(&ask);
         self.waiting.retain(|work| work.ask != ask);
+        self.deferred.retain(|work| work.ask != ask);
+        self.tried.remove(&ask);
         if let Some(body) = self.bodies.remove(&ask) {
             self.bodies_bytes -= body.len();
         }
     }
 
+    const fn has_room(&self) -> bool {
+        self.bodies_bytes < ANSWERED_BYTES
+    }
+
     fn next_work(&mut self) -> Option<Work> {
-        if self.running >= RUNNING || self.bodies_bytes >= ANSWERED_BYTES {
+        if self.running >= RUNNING {
             return None;
         }
-        let work = self.waiting.pop_front()?;
+        let has_room = self.has_room();
+        let deferred = if has_room { self.deferred.pop_front() } else { None };
+        let work = deferred.or_else(|| self.waiting.pop_front())?;
+        // Only what is read may be worked on twice.
+        if !has_room && work.head.method == "GET" {
+            self.tried.insert(work.ask, work.clone());
+        }
         self.running += 1;
         Some(work)
     }

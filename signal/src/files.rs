@@ -42,6 +42,7 @@ const TABLE: &[(&str, &[u8])] = table![
     "js/favourites.js",
     "js/feed.js",
     "js/link/error.js",
+    "js/link/partials.js",
     "js/link/requester.js",
     "js/link/rtc.js",
     "js/link/signaling.js",

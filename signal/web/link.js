@@ -8,11 +8,12 @@
 //
 // Works on insecure origins too. A link lives once: after `closed`, connect again.
 import { LinkError } from './js/link/error.js';
-import { Requester } from './js/link/requester.js';
+import { Partials } from './js/link/partials.js';
+import { Requester, WATERMARK_BYTES } from './js/link/requester.js';
 import { dial } from './js/link/rtc.js';
 import { Signaling } from './js/link/signaling.js';
 
-export { LinkError };
+export { LinkError, Partials };
 
 /**
  * The devices of this network, by the signaling server's room.
@@ -31,7 +32,8 @@ export async function discover(signal) {
 
 /**
  * Starts a link to a device. It can be used at once: `fetch` waits until the link is open.
- * @param {{signal: string|URL, id: string, token?: string}} options
+ * With the `partials` of an earlier link to the same device, an answer that broke off there goes on where it did.
+ * @param {{signal: string|URL, id: string, token?: string, partials?: Partials}} options
  * @returns {Link}
  */
 export function connect(options) {
@@ -56,6 +58,7 @@ class Link {
   #timer = 0;
   #closing = null;
   #abandon;
+  #partials;
   /** What the device pushes, and changes of state. */
   events = new EventTarget();
   /** `connecting`, `open` or `closed`. */
@@ -67,8 +70,9 @@ class Link {
   /** Sent with every request; may be set after pairing. */
   token;
 
-  constructor({ signal, id, token }) {
+  constructor({ signal, id, token, partials = new Partials() }) {
     this.#id = id;
+    this.#partials = partials;
     this.token = token;
     const abandoned = new Promise((_, reject) => (this.#abandon = reject));
     abandoned.catch(() => {});
@@ -94,7 +98,9 @@ class Link {
   #adopt(channel, hangUp) {
     this.#channel = channel;
     this.#hangUp = hangUp;
-    this.#requester = new Requester(performance.now());
+    this.#requester = new Requester(performance.now(), { partials: this.#partials });
+    channel.bufferedAmountLowThreshold = WATERMARK_BYTES / 2;
+    channel.onbufferedamountlow = () => this.#drain();
     channel.onmessage = ({ data }) => {
       if (!(data instanceof ArrayBuffer)) return;
       this.#requester.handleChunk(performance.now(), new Uint8Array(data));
@@ -106,8 +112,8 @@ class Link {
   }
 
   /**
-   * As window.fetch, for a path of the device. `init`: method, body (text or bytes), headers (only If-None-Match is
-   * carried), signal. Rejects with a LinkError when the link ends or the answer breaks off.
+   * As window.fetch, for a path of the device. `init`: method, body (text or bytes), headers (If-None-Match, If-Range
+   * and Range of the form `bytes=N-` are carried), signal. Rejects with a LinkError when the link ends or the answer breaks off.
    * @param {string} path with its query
    * @param {RequestInit} [init]
    * @returns {Promise<Response>}
@@ -115,12 +121,12 @@ class Link {
   async fetch(path, init = {}) {
     const { method = 'GET', signal = null } = init;
     const body = await bytesOf(init.body);
-    const ifNoneMatch = new Headers(init.headers).get('if-none-match') ?? undefined;
+    const carried = carriedOf(new Headers(init.headers));
     signal?.throwIfAborted();
     await unlessAborted(this.opened, signal);
     if (this.state !== 'open') throw this.error;
     return new Promise((resolve, reject) => {
-      const request = { method: method.toUpperCase(), path: String(path), token: this.token, ifNoneMatch, body };
+      const request = { method: method.toUpperCase(), path: String(path), token: this.token, ...carried, body };
       const ticket = this.#requester.request(performance.now(), request);
       const abort = () => {
         this.#settle(ticket);
@@ -142,6 +148,7 @@ class Link {
 
   #drain() {
     clearTimeout(this.#timer);
+    this.#requester.handleBuffered(this.#channel.bufferedAmount);
     for (;;) {
       const output = this.#requester.pollOutput();
       if (output.type === 'timeout') {
@@ -201,7 +208,7 @@ class Link {
     this.error = error;
     this.#abandon(error);
     this.#closing?.();
-    if (this.#channel) this.#channel.onclose = this.#channel.onmessage = null;
+    if (this.#channel) this.#channel.onclose = this.#channel.onmessage = this.#channel.onbufferedamountlow = null;
     this.#hangUp();
     this.#become('closed');
     if (!this.#requester) return;
@@ -220,7 +227,23 @@ function responseOf({ head, body }) {
   if (typeof head.type === 'string') headers.set('content-type', head.type);
   if (typeof head.etag === 'string') headers.set('etag', head.etag);
   headers.set('content-length', String(body.length));
+  if (head.status === 206) headers.set('content-range', contentRange(head.from, body.length));
   return new Response(NO_BODY.has(head.status) ? null : body, { status: head.status, headers });
+}
+
+function contentRange(from, length) {
+  const whole = from + length;
+  return length === 0 ? `bytes */${whole}` : `bytes ${from}-${whole - 1}/${whole}`;
+}
+
+/** Of headers, what a request's HEAD has members for. */
+function carriedOf(headers) {
+  const rest = /^bytes=(\d{1,10})-$/.exec(headers.get('range') ?? '');
+  return {
+    ifNoneMatch: headers.get('if-none-match') ?? undefined,
+    ifRange: headers.get('if-range') ?? undefined,
+    from: rest ? Number(rest[1]) : undefined,
+  };
 }
 
 async function bytesOf(body) {

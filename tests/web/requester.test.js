@@ -1,8 +1,11 @@
 // The phone's side of the link in virtual time: a seeded box that delays, reorders tickets, breaks off and dies.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DEAD_AFTER_MS, PING_BUSY_MS, PING_IDLE_MS, Requester } from '../../signal/web/js/link/requester.js';
-import { emit, parse, split } from '../../signal/web/js/link/wire.js';
+import { PARTIALS, Partials } from '../../signal/web/js/link/partials.js';
+import {
+  DEAD_AFTER_MS, HELD_BYTES, PING_BUSY_MS, PING_IDLE_MS, Requester, WATERMARK_BYTES, WINDOW_BYTES,
+} from '../../signal/web/js/link/requester.js';
+import { PIECE_BYTES, credit, emit, parse, split } from '../../signal/web/js/link/wire.js';
 
 const utf8 = new TextEncoder();
 const json = (value) => utf8.encode(JSON.stringify(value));
@@ -36,11 +39,12 @@ function seeded(seed) {
 }
 
 test('a request goes out as HEAD and LAST and its answer comes back whole', () => {
-  const requester = new Requester(0, 0xffff_ffff);
+  const requester = new Requester(0, { firstTicket: 0xffff_ffff });
   const request = { method: 'PUT', path: '/api/v1/device', token: 'ab', ifNoneMatch: '"1"', body: json({ name: 'x' }) };
   const ticket = requester.request(0, request);
   assert.equal(ticket, 0xffff_ffff);
-  const [head, last] = sent(drain(requester));
+  const [window, head, last] = sent(drain(requester));
+  assert.deepEqual(emit(window.ticket, window.kind, window.piece), credit(0, WINDOW_BYTES), 'before the first request');
   assert.deepEqual(readJson(head.piece), { method: 'PUT', path: '/api/v1/device', token: 'ab', if_none_match: '"1"' });
   assert.deepEqual([last.kind, readJson(last.piece)], ['LAST', { name: 'x' }]);
   answer(requester, 5, ticket, json([1]), { status: 201, etag: '"2"' });
@@ -178,6 +182,189 @@ test('hours of idling cost one ping each five seconds', () => {
     requester.handleTimeout(now);
   }
   assert.equal(pings, Math.floor(3_600_000 / (PING_IDLE_MS + 30)));
+});
+
+const pattern = (length, seed = 1) => Uint8Array.from({ length }, (_, at) => (at * 31 + seed * 7 + (at >> 8)) & 255);
+const GET = { method: 'GET', path: '/picture' };
+const headOf = (outputs) => readJson(sent(outputs).find(({ kind }) => kind === 'HEAD').piece);
+
+test('an answer that a lost link broke off goes on where it did, on the next link', () => {
+  const partials = new Partials();
+  const body = pattern(5 * PIECE_BYTES);
+  const etag = '"e"';
+  let now = 0;
+  let from = 0;
+  for (const pieces of [0, 1, 2, 0, 1]) {
+    const requester = new Requester((now += 1), { partials });
+    const ticket = requester.request(now, GET);
+    const head = headOf(drain(requester));
+    assert.deepEqual([head.from, head.if_range], from ? [from, etag] : [undefined, undefined]);
+    if (pieces > 0) {
+      const rest = { status: from ? 206 : 200, length: body.length - from, from: from || undefined, etag };
+      requester.handleChunk(now, emit(ticket, 'HEAD', json(rest)));
+      for (const chunk of split(ticket, body.subarray(from)).slice(0, pieces)) requester.handleChunk(now, chunk);
+      from += pieces * PIECE_BYTES;
+    }
+    requester.die();
+    assert.equal(kinds(drain(requester)), 'failed dead timeout');
+  }
+  const requester = new Requester(now, { partials });
+  const ticket = requester.request(now, GET);
+  const second = requester.request(now, GET);
+  assert.equal(headOf(drain(requester)).from, 4 * PIECE_BYTES);
+  answer(requester, now, ticket, body.subarray(from), { status: 206, from, etag });
+  answer(requester, now, second, body, { etag });
+  for (const response of drain(requester).slice(0, 2)) {
+    assert.deepEqual([response.head.status, response.head.length, response.head.etag], [200, body.length, etag]);
+    assert.deepEqual(response.body, body, 'the caller sees one whole body');
+  }
+});
+
+/** A link on which `pieces` of a body came, and then no more. */
+function broken(partials, etag = '"e"', path = '/picture', pieces = 2) {
+  const requester = new Requester(0, { partials });
+  const ticket = requester.request(0, { method: 'GET', path });
+  const body = pattern(4 * PIECE_BYTES);
+  requester.handleChunk(0, emit(ticket, 'HEAD', json({ status: 200, length: body.length, etag })));
+  for (const chunk of split(ticket, body).slice(0, pieces)) requester.handleChunk(0, chunk);
+  requester.die();
+}
+
+test('another body is never joined to an old beginning', () => {
+  const other = pattern(3 * PIECE_BYTES, 2);
+  const answered = (head, body) => {
+    const partials = new Partials();
+    broken(partials);
+    const requester = new Requester(0, { partials });
+    const ticket = requester.request(0, GET);
+    assert.equal(headOf(drain(requester)).from, 2 * PIECE_BYTES);
+    answer(requester, 0, ticket, body, head);
+    const [first, second] = drain(requester);
+    return { output: first.type === 'transmit' ? second : first, partials };
+  };
+  const whole = answered({ status: 200, etag: '"f"' }, other).output;
+  assert.deepEqual([whole.type, whole.head.etag, whole.body], ['response', '"f"', other]);
+  const rest = other.subarray(PIECE_BYTES);
+  for (const head of [
+    { status: 206, from: 2 * PIECE_BYTES, etag: '"f"' },
+    { status: 206, from: PIECE_BYTES, etag: '"e"' },
+    { status: 206, from: 2 * PIECE_BYTES, etag: '"e"', length: 7 },
+    { status: 206, etag: '"e"' },
+    { status: 416 },
+  ]) {
+    const { output, partials } = answered(head, rest);
+    assert.deepEqual([output.type, output.reason], ['failed', 'the answer does not go on where it broke off']);
+    assert.equal(partials.take('/picture'), undefined, 'and the next who asks gets it whole');
+  }
+  const busy = answered({ status: 503 }, json({}));
+  assert.equal(busy.output.head.status, 503);
+  assert.equal(busy.partials.take('/picture').bytes, 2 * PIECE_BYTES, 'later perhaps');
+});
+
+test('only beginnings that can be gone on with are kept, and few', () => {
+  const partials = new Partials();
+  broken(partials, null, '/untagged');
+  broken(partials, 'W/"weak"', '/weak');
+  broken(partials, '"e"', '/short', 0);
+  for (const path of ['/untagged', '/weak', '/short']) assert.equal(partials.take(path), undefined, path);
+  for (let n = 0; n <= PARTIALS; n += 1) broken(partials, '"e"', `/${n}`);
+  assert.equal(partials.take('/0'), undefined, 'the oldest went');
+  assert.equal(partials.take('/1').bytes, 2 * PIECE_BYTES);
+  assert.equal(partials.take('/1'), undefined, 'handed out once');
+  const requester = new Requester(0, { partials });
+  requester.request(0, { method: 'PUT', path: '/2' });
+  assert.equal(headOf(drain(requester)).from, undefined, 'only what is read goes on');
+  requester.request(0, { method: 'GET', path: '/2', from: 5, ifRange: '"x"' });
+  const { from, if_range } = headOf(drain(requester));
+  assert.deepEqual([from, if_range], [5, '"x"'], "the caller's own");
+});
+
+test('what is cancelled halfway goes on too', () => {
+  const partials = new Partials();
+  const requester = new Requester(0, { partials });
+  const ticket = requester.request(0, GET);
+  requester.handleChunk(0, emit(ticket, 'HEAD', json({ status: 200, length: 3 * PIECE_BYTES, etag: '"e"' })));
+  requester.handleChunk(0, emit(ticket, 'MORE', pattern(PIECE_BYTES)));
+  requester.handleChunk(0, emit(ticket, 'MORE', pattern(PIECE_BYTES)));
+  requester.cancel(ticket);
+  drain(requester);
+  requester.request(0, GET);
+  assert.equal(headOf(drain(requester)).from, 2 * PIECE_BYTES);
+});
+
+test('bulk that came is told in steps of a quarter of the window', () => {
+  const requester = new Requester(0);
+  const ticket = requester.request(0, GET);
+  drain(requester);
+  requester.handleChunk(0, emit(ticket, 'HEAD', json({ status: 200, length: 1 << 30 })));
+  let came = 0;
+  let told = 0;
+  for (let n = 0; n < 500; n += 1) {
+    // What comes for a request that is gone has come all the same.
+    requester.handleChunk(0, emit(n % 3 ? ticket : 77, 'MORE', pattern(1 + ((n * 997) % PIECE_BYTES))));
+    came += 1 + ((n * 997) % PIECE_BYTES);
+    for (const chunk of sent(drain(requester))) {
+      assert.deepEqual([chunk.kind, chunk.ticket], ['CREDIT', came]);
+      told = came;
+    }
+    assert.ok(came - told < WINDOW_BYTES / 4);
+  }
+  assert.ok(told > 2 * WINDOW_BYTES);
+});
+
+test('bodies of requests wait for room in the channel, one after the other, and nothing waits behind them', () => {
+  const requester = new Requester(0);
+  const bodies = [1, 2, 3].map((seed) => pattern(40_000 + seed, seed));
+  const tickets = bodies.map((body) => requester.request(0, { method: 'PUT', path: '/', body }));
+  requester.request(0, { method: 'PUT', path: '/small', body: json({}) });
+  const order = [];
+  let buffered = 0;
+  for (let turn = 0; turn < 40; turn += 1) {
+    requester.handleBuffered(buffered);
+    for (const { ticket, kind, piece } of sent(drain(requester))) {
+      order.push(kind === 'MORE' || kind === 'LAST' ? `${kind} ${ticket}` : kind);
+      buffered += 5 + piece.length;
+    }
+    assert.ok(buffered < WATERMARK_BYTES + PIECE_BYTES + 5, `${buffered} bytes wait`);
+    if (turn === 2) requester.cancel(tickets[1]);
+    buffered = Math.max(0, buffered - 9000);
+  }
+  const first = ['CREDIT', 'HEAD', 'HEAD', 'HEAD', 'HEAD', 'LAST 3'];
+  const body = (ticket) => [`MORE ${ticket}`, `MORE ${ticket}`, `LAST ${ticket}`];
+  assert.deepEqual(order, [...first, ...body(0), 'MORE 1', 'CANCEL', ...body(2)]);
+});
+
+test('a request that is answered before it is whole is not sent on', () => {
+  const requester = new Requester(0);
+  const ticket = requester.request(0, { method: 'PUT', path: '/', body: pattern(200_000) });
+  assert.equal(sent(drain(requester)).at(-1).kind, 'MORE');
+  answer(requester, 1, ticket, json({}), { status: 413 });
+  requester.handleBuffered(0);
+  assert.equal(kinds(drain(requester)), 'response timeout');
+});
+
+test('answers that would not fit are cancelled, and their room is free again', () => {
+  const requester = new Requester(0);
+  const big = new Uint8Array(PIECE_BYTES);
+  const ask = () => {
+    const ticket = requester.request(0, GET);
+    requester.handleChunk(0, emit(ticket, 'HEAD', json({ status: 200 })));
+    return ticket;
+  };
+  const [first, second] = [ask(), ask()];
+  drain(requester);
+  const half = Math.floor(HELD_BYTES / 2 / PIECE_BYTES);
+  const more = emit(first, 'MORE', big);
+  const more2 = emit(second, 'MORE', big);
+  for (let n = 0; n <= half; n += 1) {
+    requester.handleChunk(0, more);
+    requester.handleChunk(0, more2);
+  }
+  const failed = drain(requester).filter(({ type }) => type === 'failed');
+  assert.deepEqual(failed.map(({ reason }) => reason), ['the answer is too long']);
+  const third = ask();
+  answer(requester, 0, third, json([]));
+  assert.ok(drain(requester).some(({ type, ticket }) => type === 'response' && ticket === third));
 });
 
 test('a head that is too long is refused before it is sent', () => {

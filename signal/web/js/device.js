@@ -3,7 +3,7 @@
 //   connecting ──► connected ──lost──► connecting
 //       │ no server: offline    no answer: away    no path: blocked    token refused: unpaired
 //       └──── after a growing pause, or at once on wake ────┘
-import { LinkError, connect } from '../link.js';
+import { LinkError, Partials, connect } from '../link.js';
 
 /** The first pause before trying again, ms; it doubles up to the longest. */
 export const FIRST_PAUSE_MS = 1000;
@@ -47,6 +47,7 @@ export function pause(attempt, random) {
 export class Device extends EventTarget {
   #signal;
   #link = null;
+  #partials = new Partials();
   #stopped = false;
   #wake = () => {};
   #hurry = false;
@@ -96,7 +97,7 @@ export class Device extends EventTarget {
 
   /** One link, from its start to its end; the state that follows, or how it lived: `steady` or `brief`. */
   async #live() {
-    const link = connect({ signal: this.#signal, id: this.id, token: this.record.token });
+    const link = connect({ signal: this.#signal, id: this.id, token: this.record.token, partials: this.#partials });
     this.#link = link;
     const ended = new Promise((resolve) => {
       link.events.addEventListener('state', () => link.state === 'closed' && resolve());

@@ -31,12 +31,56 @@ pub struct RequestHead {
     /// The entity tag of what the phone already holds.
     #[serde(default, deserialize_with = "text_or_none")]
     pub if_none_match: Option<String<ETAG_BYTES>>,
+    /// How many bytes of the body the phone already holds; the answer goes on there.
+    #[serde(default)]
+    pub from: Option<u32>,
+    /// The entity tag of the body that those are of; another body comes whole.
+    #[serde(default, deserialize_with = "text_or_none")]
+    pub if_range: Option<String<ETAG_BYTES>>,
 }
 
 impl RequestHead {
     /// Reads a request's head; `None` when it is no such JSON or a field is too long.
     pub fn parse(json: &[u8]) -> Option<Self> {
         read(json)
+    }
+
+    /// The rest that is asked for; only what is read can go on where it broke off.
+    pub(super) fn range(&self) -> Option<Range> {
+        let from = self.from.filter(|_| self.method == "GET")?;
+        Some(Range { from, if_range: self.if_range.clone() })
+    }
+}
+
+/// The wish for the rest of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Range {
+    from: u32,
+    if_range: Option<String<ETAG_BYTES>>,
+}
+
+/// What of a body is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// All of it.
+    Whole,
+    /// What follows so many bytes, with status 206.
+    Rest(u32),
+    /// Nothing: it ends before, status 416.
+    Beyond,
+}
+
+impl Range {
+    /// What of the answer with that head is sent (RFC 9110 s13.1.5, s14.2).
+    pub(super) fn cut(&self, head: &ResponseHead) -> Cut {
+        let other = self.if_range.is_some() && self.if_range != head.etag;
+        if head.status != 200 || other {
+            Cut::Whole
+        } else if self.from > head.length {
+            Cut::Beyond
+        } else {
+            Cut::Rest(self.from)
+        }
     }
 }
 
@@ -60,16 +104,19 @@ pub struct ResponseHead {
 
 impl ResponseHead {
     /// Writes the head of label `nightjar` and says how many bytes it took; `None` when
-    /// `buf` is too short.
-    pub fn emit(&self, buf: &mut [u8]) -> Option<usize> {
+    /// `buf` is too short. With `from`, what is sent are the bytes that follow so many.
+    pub fn emit(&self, from: Option<u32>, buf: &mut [u8]) -> Option<usize> {
         let mut out = Pen { buf, used: 0 };
-        self.write(&mut out).ok()?;
+        self.write(from, &mut out).ok()?;
         Some(out.used)
     }
 
-    fn write(&self, out: &mut Pen<'_>) -> fmt::Result {
+    fn write(&self, from: Option<u32>, out: &mut Pen<'_>) -> fmt::Result {
         let Self { status, content_type, length, .. } = self;
         write!(out, r#"{{"status":{status},"type":"{content_type}","length":{length}"#)?;
+        if let Some(from) = from {
+            write!(out, r#","from":{from}"#)?;
+        }
         if let Some(etag) = &self.etag {
             out.write_str(r#","etag":"#)?;
             write_json_string(out, etag)?;
@@ -125,6 +172,17 @@ mod tests {
         assert_eq!(head.if_none_match.as_deref(), Some("\"a\\u00e9\""));
         let head = RequestHead::parse(br#"{"path":"/","method":"DELETE","token":"00ff"}"#);
         assert_eq!(head.expect("a head").token.as_deref(), Some("00ff"));
+        let head = RequestHead::parse(
+            br#"{"method":"GET","path":"/","from":4294967295,"if_range":"\"e\""}"#,
+        );
+        let Range { from, if_range } = head.expect("a head").range().expect("a range");
+        assert_eq!((from, if_range.as_deref()), (u32::MAX, Some("\"e\"")));
+        for whole in [
+            &br#"{"method":"GET","path":"/","from":null,"if_range":"\"e\""}"#[..],
+            br#"{"method":"PUT","path":"/","from":5}"#,
+        ] {
+            assert_eq!(RequestHead::parse(whole).expect("a head").range(), None);
+        }
         // What a strict reader of JSON may send: surrogate pairs, brackets that nest nothing.
         let path = r"\/api\ud83e\udd89?q=".to_owned() + &"[{".repeat(20);
         let json = std::format!(r#"{{"method":"GET","path":"{path}"}}"#);
@@ -146,6 +204,10 @@ mod tests {
             br#"{"method":"PROPPATCHX","path":"/"}"#,
             br#"{"method":5,"path":"/"}"#,
             br#"{"method":"GET","path":"/"} x"#,
+            br#"{"method":"GET","path":"/","from":-1}"#,
+            br#"{"method":"GET","path":"/","from":1.5}"#,
+            br#"{"method":"GET","path":"/","from":4294967296}"#,
+            br#"{"method":"GET","path":"/","from":"7"}"#,
             br#"{"method":"GET","path":"\ud800"}"#,
             b"{\"method\":\"GET\",\"path\":\"\xff\"}",
             &deep,
@@ -157,7 +219,7 @@ mod tests {
 
     #[test]
     fn cut_and_garbled_heads_never_panic() {
-        let whole = br#"{"method":"GET","path":"/a\"\u0041","token":"00","if_none_match":"\"e\""}"#;
+        let whole = br#"{"method":"GET","path":"/a\"\u0041","token":"00","if_none_match":"\"e\"","from":10}"#;
         for end in 0..whole.len() {
             assert_eq!(RequestHead::parse(&whole[..end]), None, "cut at {end}");
         }
@@ -171,6 +233,27 @@ mod tests {
     }
 
     #[test]
+    fn a_rest_is_cut_of_the_same_body_only() {
+        let tag = |text: &str| Some(String::try_from(text).expect("short"));
+        let head = |status, etag| ResponseHead { status, content_type: "", length: 10, etag };
+        let range = |from, if_range| Range { from, if_range };
+        for (range, head, cut) in [
+            (range(4, None), head(200, tag("\"a\"")), Cut::Rest(4)),
+            (range(4, None), head(200, None), Cut::Rest(4)),
+            (range(0, tag("\"a\"")), head(200, tag("\"a\"")), Cut::Rest(0)),
+            (range(10, tag("\"a\"")), head(200, tag("\"a\"")), Cut::Rest(10)),
+            (range(11, tag("\"a\"")), head(200, tag("\"a\"")), Cut::Beyond),
+            (range(11, tag("\"a\"")), head(200, tag("\"b\"")), Cut::Whole),
+            (range(4, tag("\"a\"")), head(200, tag("\"b\"")), Cut::Whole),
+            (range(4, tag("\"a\"")), head(200, None), Cut::Whole),
+            (range(4, tag("\"a\"")), head(304, tag("\"a\"")), Cut::Whole),
+            (range(4, None), head(404, None), Cut::Whole),
+        ] {
+            assert_eq!(range.cut(&head), cut, "{range:?} {head:?}");
+        }
+    }
+
+    #[test]
     fn responses_write_their_head() {
         let mut buf = [0; HEAD_BYTES];
         let mut head = ResponseHead {
@@ -179,13 +262,16 @@ mod tests {
             length: 1234,
             etag: None,
         };
-        let written = head.emit(&mut buf).expect("room");
+        let written = head.emit(None, &mut buf).expect("room");
         let text = core::str::from_utf8(&buf[..written]).expect("text");
         assert_eq!(text, r#"{"status":200,"type":"application/json","length":1234}"#);
         head.etag = Some(String::try_from("\"a\\\n\"").expect("short"));
-        let written = head.emit(&mut buf).expect("room");
+        let written = head.emit(None, &mut buf).expect("room");
         let text = core::str::from_utf8(&buf[..written]).expect("text");
         assert!(text.ends_with(r#","etag":"\"a\\\u000a\""}"#), "{text}");
-        assert_eq!(head.emit(&mut buf[..written - 1]), None);
+        assert_eq!(head.emit(None, &mut buf[..written - 1]), None);
+        let written = head.emit(Some(0), &mut buf).expect("room");
+        let text = core::str::from_utf8(&buf[..written]).expect("text");
+        assert!(text.contains(r#""length":1234,"from":0,"etag":"#), "{text}");
     }
 }

@@ -8,12 +8,14 @@
 //! ```
 //! The shell owns every body. It appends the pieces that [`Heard`] lends, asks the API once a
 //! request is whole, and lends the answer's bytes back while they are sent. The channel is
-//! ordered and reliable; time is an argument. signal/README.md, "The link".
+//! ordered and reliable; time is an argument. Bulk flows within two bounds: what waits in the
+//! channel, and what the phone has not yet taken, once it has said how much that may be.
+//! signal/README.md, "The link".
 
-use super::head::{RequestHead, ResponseHead};
+use super::head::{Cut, Range, RequestHead, ResponseHead};
 use super::wire::{CHUNK_BYTES, Chunk, HEADER_BYTES, Kind, PIECE_BYTES};
 use super::{Ask, NEVER};
-use crate::rest::code::{MALFORMED, TOO_LARGE, TOO_MANY, error_body};
+use crate::rest::code::{BEYOND_END, MALFORMED, TOO_LARGE, TOO_MANY, error_body};
 use crate::time::Instant;
 use heapless::{Deque, String, Vec};
 
@@ -41,6 +43,7 @@ pub const DEAD_AFTER_MS: u64 = 30_000;
 const MISSED: &str = r#"{"type":"missed"}"#;
 const BAD_HEAD: &str = error_body!(MALFORMED, "The head of this request cannot be read.");
 const LONG_BODY: &str = error_body!(TOO_LARGE, "The body of a request may hold 64 KiB.");
+const SHORT_BODY: &str = error_body!(BEYOND_END, "This body ends before the rest asked for.");
 const MANY_OPEN: &str = error_body!(TOO_MANY, "At most 64 requests may be open at once.");
 const MANY_BODIES: &str = error_body!(TOO_MANY, "Too many requests arrive at once; try again.");
 
@@ -107,8 +110,8 @@ struct Ticket {
 
 #[derive(Debug)]
 enum State {
-    Collecting { bytes: usize },
-    Asked,
+    Collecting { bytes: usize, range: Option<Range> },
+    Asked(Option<Range>),
     Heading(Answer),
     Sending { answer: Answer, sent: usize },
 }
@@ -118,13 +121,28 @@ struct Answer {
     head: ResponseHead,
     /// A body of the machine's own; else the shell lends it.
     own: Option<&'static str>,
+    /// Bytes of the lent body that are not sent, as the phone has them.
+    from: Option<u32>,
 }
 
 impl Answer {
     fn refusal(status: u16, body: &'static str) -> Self {
         let length = u32::try_from(body.len()).unwrap_or(0);
         let head = ResponseHead { status, content_type: "application/json", length, etag: None };
-        Self { head, own: Some(body) }
+        Self { head, own: Some(body), from: None }
+    }
+
+    /// The answer, or the rest of it; `None` where it ends before that.
+    fn cut(mut head: ResponseHead, range: Option<&Range>) -> Option<Self> {
+        let from = match range.map_or(Cut::Whole, |range| range.cut(&head)) {
+            Cut::Beyond => return None,
+            Cut::Whole => None,
+            Cut::Rest(from) => {
+                (head.status, head.length) = (206, head.length - from);
+                Some(from)
+            }
+        };
+        Some(Self { head, own: None, from })
     }
 
     fn length(&self) -> usize {
@@ -134,6 +152,40 @@ impl Answer {
     /// One chunk carries all of the body.
     fn is_small(&self) -> bool {
         self.length() <= PIECE_BYTES
+    }
+}
+
+/// How much bulk the phone wants to have on its way; counts wrap.
+#[derive(Debug)]
+struct Credit {
+    /// Bytes; `None` until the phone says so, as older ones never do.
+    window: Option<u32>,
+    /// Bytes of [`Kind::More`] pieces sent.
+    sent: u32,
+    /// Of those, how many the phone has taken.
+    taken: u32,
+}
+
+impl Credit {
+    /// The phone has taken `taken` bytes; what counts back, or was never sent, says nothing.
+    fn take(&mut self, taken: u32, window: &[u8]) {
+        let Some(window) = window.first_chunk() else { return };
+        if taken.wrapping_sub(self.taken) <= self.sent.wrapping_sub(self.taken) {
+            self.taken = taken;
+            self.window = Some(u32::from_be_bytes(*window));
+        }
+    }
+
+    /// One more piece may be sent. With nothing on its way any window has room for one, or a
+    /// small one would hold an answer up for ever.
+    fn has_room(&self) -> bool {
+        let away = u64::from(self.sent.wrapping_sub(self.taken));
+        let fits = |window| away + PIECE_BYTES as u64 <= u64::from(window);
+        away == 0 || self.window.is_none_or(fits)
+    }
+
+    fn send(&mut self, bytes: usize) {
+        self.sent = self.sent.wrapping_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 }
 
@@ -155,6 +207,7 @@ pub struct Responder {
     last_ping: Instant,
     /// Bytes that wait in the channel, as far as is known.
     buffered: usize,
+    credit: Credit,
     closing: Option<Reason>,
 }
 
@@ -175,6 +228,7 @@ impl Responder {
             last_heard: now,
             last_ping: now,
             buffered: 0,
+            credit: Credit { window: None, sent: 0, taken: 0 },
             closing: None,
         }
     }
@@ -198,19 +252,23 @@ impl Responder {
                 let _ = self.pongs.push_back(chunk.ticket);
                 Heard::Nothing
             }
+            Kind::Credit => {
+                self.credit.take(chunk.ticket, chunk.piece);
+                Heard::Nothing
+            }
             Kind::Pong | Kind::Push => Heard::Nothing,
         }
     }
 
-    /// Takes the answer to a whole request. `false`: nobody waits for it any more, drop it.
+    /// Takes the answer to a whole request. `false`: its body is not wanted, drop it.
     pub fn handle_answer(&mut self, ask: Ask, head: ResponseHead) -> bool {
-        match self.tickets.iter_mut().find(|ticket| ticket.ask == ask) {
-            Some(Ticket { state: state @ State::Asked, .. }) => {
-                *state = State::Heading(Answer { head, own: None });
-                true
-            }
-            _ => false,
-        }
+        let found = self.tickets.iter_mut().find(|ticket| ticket.ask == ask);
+        let Some(Ticket { state, .. }) = found else { return false };
+        let State::Asked(range) = state else { return false };
+        let cut = Answer::cut(head, range.as_ref());
+        let wanted = cut.is_some();
+        *state = State::Heading(cut.unwrap_or_else(|| Answer::refusal(416, SHORT_BODY)));
+        wanted
     }
 
     /// Takes JSON to be pushed to the phone.
@@ -286,7 +344,8 @@ impl Responder {
         } else if head.is_none() {
             State::Heading(Answer::refusal(400, BAD_HEAD))
         } else {
-            State::Collecting { bytes: 0 }
+            let range = head.as_ref().and_then(RequestHead::range);
+            State::Collecting { bytes: 0, range }
         };
         let wanted = matches!(state, State::Collecting { .. });
         if self.tickets.push(Ticket { number, ask, state }).is_err() {
@@ -304,14 +363,14 @@ impl Responder {
         let room = COLLECTING_BYTES - self.collecting_bytes;
         let found = self.tickets.iter_mut().find(|ticket| ticket.number == number);
         let Some(Ticket { ask, state, .. }) = found else { return Heard::Nothing };
-        let State::Collecting { bytes } = state else { return Heard::Nothing };
+        let State::Collecting { bytes, range } = state else { return Heard::Nothing };
         let (ask, before) = (*ask, *bytes);
         let refusal = if before + piece.len() > BODY_BYTES {
             Answer::refusal(413, LONG_BODY)
         } else if piece.len() > room {
             Answer::refusal(503, MANY_BODIES)
         } else if last {
-            *state = State::Asked;
+            *state = State::Asked(range.take());
             self.collecting_bytes -= before;
             return Heard::Piece { ask, piece, last };
         } else {
@@ -333,7 +392,7 @@ impl Responder {
 
     fn free(&mut self, at: usize) -> Ask {
         let ticket = self.tickets.remove(at);
-        if let State::Collecting { bytes } = ticket.state {
+        if let State::Collecting { bytes, .. } = ticket.state {
             self.collecting_bytes -= bytes;
         }
         if at < self.turn {
@@ -377,7 +436,7 @@ impl Responder {
         let at = self.tickets.iter().position(|ticket| match &ticket.state {
             State::Heading(_) => true,
             State::Sending { answer, .. } => answer.is_small(),
-            State::Collecting { .. } | State::Asked => false,
+            State::Collecting { .. } | State::Asked(_) => false,
         })?;
         self.send(at, buf, lend)
     }
@@ -387,6 +446,9 @@ impl Responder {
         buf: &mut [u8],
         lend: &impl Fn(Ask) -> &'b [u8],
     ) -> Option<(usize, Option<Ask>)> {
+        if !self.credit.has_room() {
+            return None;
+        }
         let sending = |ticket: &Ticket| matches!(ticket.state, State::Sending { .. });
         let (before, after) = self.tickets.split_at(self.turn.min(self.tickets.len()));
         let at = match after.iter().position(sending) {
@@ -408,9 +470,9 @@ impl Responder {
         let (ticket, ask) = (*number, *ask);
         if let State::Heading(answer) = state {
             let (header, rest) = buf.split_first_chunk_mut::<HEADER_BYTES>()?;
-            let length = answer.head.emit(rest)?;
+            let length = answer.head.emit(answer.from, rest)?;
             Chunk { ticket, kind: Kind::Head, piece: &[] }.emit(header)?;
-            let answer = Answer { head: answer.head.clone(), own: answer.own };
+            let answer = Answer { head: answer.head.clone(), ..*answer };
             *state = State::Sending { answer, sent: 0 };
             return Some((HEADER_BYTES + length, None));
         }
@@ -418,13 +480,17 @@ impl Responder {
         let body = answer.own.map_or_else(|| lend(ask), str::as_bytes);
         let end = answer.length().min(*sent + PIECE_BYTES);
         let last = end == answer.length();
-        let chunk = match body.get(*sent..end) {
+        let from = answer.from.unwrap_or(0) as usize;
+        let chunk = match body.get(from + *sent..from + end) {
             None => Chunk { ticket, kind: Kind::Cancel, piece: &[] },
             Some(piece) if last => Chunk { ticket, kind: Kind::Last, piece },
             Some(piece) => Chunk { ticket, kind: Kind::More, piece },
         };
         let length = chunk.emit(buf)?;
         *sent = end;
+        if chunk.kind == Kind::More {
+            self.credit.send(chunk.piece.len());
+        }
         let done = (chunk.kind != Kind::More).then(|| self.free(at));
         Some((length, done))
     }

@@ -18,6 +18,8 @@ pub const CHUNK_BYTES: usize = 16_384;
 pub const PIECE_BYTES: usize = CHUNK_BYTES - HEADER_BYTES;
 /// Most bytes of the JSON in a [`Kind::Head`].
 pub const HEAD_BYTES: usize = 4096;
+/// Bytes of the piece of a [`Kind::Credit`]: a big-endian number.
+pub const CREDIT_BYTES: usize = 4;
 
 /// What a chunk carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,12 +38,23 @@ pub enum Kind {
     Pong,
     /// From the box, unasked; the ticket counts pushes from 0, the piece is JSON.
     Push,
+    /// From the phone: the ticket counts the bytes of [`Kind::More`] pieces that it has taken,
+    /// wrapping; the piece says how many more than those may be on their way, 4 bytes.
+    Credit,
 }
 
 impl Kind {
     /// Every kind, at the place of its number on the wire.
-    pub const ALL: [Self; 7] =
-        [Self::Head, Self::More, Self::Last, Self::Cancel, Self::Ping, Self::Pong, Self::Push];
+    pub const ALL: [Self; 8] = [
+        Self::Head,
+        Self::More,
+        Self::Last,
+        Self::Cancel,
+        Self::Ping,
+        Self::Pong,
+        Self::Push,
+        Self::Credit,
+    ];
 
     /// The number on the wire.
     pub const fn number(self) -> u8 {
@@ -63,6 +76,7 @@ impl Kind {
             Self::Ping => "PING",
             Self::Pong => "PONG",
             Self::Push => "PUSH",
+            Self::Credit => "CREDIT",
         }
     }
 
@@ -72,7 +86,17 @@ impl Kind {
             Self::Head => HEAD_BYTES,
             Self::More | Self::Last | Self::Push => PIECE_BYTES,
             Self::Cancel | Self::Ping | Self::Pong => 0,
+            Self::Credit => CREDIT_BYTES,
         }
+    }
+
+    /// Why a piece of that length is none of this kind.
+    const fn check(self, length: usize) -> Result<(), Error> {
+        if length > self.piece_limit() {
+            return Err(Error::TooLong);
+        }
+        let short = matches!(self, Self::Credit) && length < CREDIT_BYTES;
+        if short { Err(Error::Truncated) } else { Ok(()) }
     }
 }
 
@@ -90,7 +114,7 @@ pub struct Chunk<'a> {
 /// Why bytes are no chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Error {
-    /// Shorter than the header.
+    /// Shorter than the header, or than what this kind carries.
     Truncated,
     /// A kind that this version does not know.
     UnknownKind(u8),
@@ -101,7 +125,7 @@ pub enum Error {
 impl core::fmt::Display for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Truncated => write!(f, "shorter than a chunk's header"),
+            Self::Truncated => write!(f, "shorter than a chunk"),
             Self::UnknownKind(kind) => write!(f, "unknown kind of chunk: {kind}"),
             Self::TooLong => write!(f, "a longer piece than its kind allows"),
         }
@@ -116,18 +140,14 @@ impl<'a> Chunk<'a> {
         let (&[t0, t1, t2, t3, number], piece) =
             bytes.split_first_chunk::<HEADER_BYTES>().ok_or(Error::Truncated)?;
         let kind = Kind::from_number(number).ok_or(Error::UnknownKind(number))?;
-        if piece.len() > kind.piece_limit() {
-            return Err(Error::TooLong);
-        }
+        kind.check(piece.len())?;
         Ok(Self { ticket: u32::from_be_bytes([t0, t1, t2, t3]), kind, piece })
     }
 
     /// Writes the chunk and says how many bytes it took; `None` when `buf` is too short or
-    /// the piece too long for its kind.
+    /// the piece none of its kind.
     pub fn emit(&self, buf: &mut [u8]) -> Option<usize> {
-        if self.piece.len() > self.kind.piece_limit() {
-            return None;
-        }
+        self.kind.check(self.piece.len()).ok()?;
         let (header, rest) = buf.split_first_chunk_mut::<HEADER_BYTES>()?;
         let piece = rest.get_mut(..self.piece.len())?;
         let [t0, t1, t2, t3] = self.ticket.to_be_bytes();
@@ -175,7 +195,7 @@ mod tests {
         }
         seen.sort_unstable();
         seen.dedup();
-        assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6], "every kind has its vector");
+        assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7], "every kind has its vector");
     }
 
     #[test]
@@ -187,6 +207,10 @@ mod tests {
             let mut buf = [0; CHUNK_BYTES];
             assert_eq!(chunk.emit(&mut buf), Some(whole.len()));
             assert_eq!(chunk.emit(&mut buf[..whole.len() - 1]), None, "no room");
+            if kind == Kind::Credit {
+                assert_eq!(Chunk::parse(&whole[..whole.len() - 1]), Err(Error::Truncated));
+                assert_eq!(Chunk { piece: b"", ..chunk }.emit(&mut buf), None);
+            }
             let over = [&whole[..], &[7]].concat();
             assert_eq!(Chunk::parse(&over), Err(Error::TooLong), "{kind:?}");
             assert_eq!(Chunk { piece: &over[HEADER_BYTES..], ..chunk }.emit(&mut buf), None);
@@ -203,16 +227,19 @@ mod tests {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 *byte = random.to_be_bytes()[0];
             }
-            bytes[4] %= 9;
+            bytes[4] %= 10;
             let bytes = &bytes[..round % 25];
             match Chunk::parse(bytes) {
                 Ok(chunk) => {
                     let written = chunk.emit(&mut buf).expect("room");
                     assert_eq!(&buf[..written], bytes);
                 }
-                Err(Error::Truncated) => assert!(bytes.len() < HEADER_BYTES),
-                Err(Error::UnknownKind(kind)) => assert!(kind > 6),
-                Err(Error::TooLong) => assert!((3..6).contains(&bytes[4])),
+                Err(Error::Truncated) => {
+                    let short = if bytes.get(4) == Some(&7) { 9 } else { HEADER_BYTES };
+                    assert!(bytes.len() < short);
+                }
+                Err(Error::UnknownKind(kind)) => assert!(kind > 7),
+                Err(Error::TooLong) => assert!([3, 4, 5, 7].contains(&bytes[4])),
             }
         }
     }

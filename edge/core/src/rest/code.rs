@@ -4,6 +4,8 @@
 pub const MALFORMED: &str = "malformed";
 /// A body is longer than allowed.
 pub const TOO_LARGE: &str = "too_large";
+/// The rest of a body was asked for, and it ends before.
+pub const BEYOND_END: &str = "beyond_end";
 /// Too many requests at once: one phone's (429), or all that the box can take (503).
 pub const TOO_MANY: &str = "too_many";
 

@@ -1,11 +1,11 @@
-// The phone's side of the link, without I/O: tickets, chunks, cancel, keepalive. Time is an argument.
+// The phone's side of the link, without I/O: tickets, chunks, cancel, rests, credit, keepalive. Time is an argument.
 //
 //  request ──► open ──HEAD──► answered ──MORE*──LAST──► response
 //               │                │
-//               └──── CANCEL, cancel(), death ────────► failed
+//               └──── CANCEL, cancel(), death ────────► failed; what has come is kept for the next who asks
 //
 // One mutation, then `pollOutput` until it says `timeout`.
-import { HEAD_BYTES, emit, parse, split } from './wire.js';
+import { HEAD_BYTES, credit, emit, parse, split } from './wire.js';
 
 /** Requests that may be open at once; the box answers the next one 429. */
 export const OPEN_REQUESTS = 64;
@@ -16,8 +16,12 @@ export const PING_IDLE_MS = 5000;
 export const DEAD_AFTER_MS = 6000;
 /** Largest body of a request that is sent at all, bytes; above 64 KiB the box answers 413. */
 export const REQUEST_BYTES = 1 << 20;
-/** Largest body of a response, bytes; a longer one is cancelled. */
-export const RESPONSE_BYTES = 256 << 20;
+/** Bytes of answers held at once, those that are whole and handed out not counted; one beyond is cancelled. */
+export const HELD_BYTES = 256 << 20;
+/** Bytes that may wait in the channel before further pieces of requests' bodies are held back. */
+export const WATERMARK_BYTES = 32 * 1024;
+/** Bytes of bulk that may be on their way to us, as we tell the device; a quarter of it taken, and it is told. */
+export const WINDOW_BYTES = 1 << 20;
 
 const EMPTY = new Uint8Array(0);
 const utf8 = new TextEncoder();
@@ -27,6 +31,14 @@ const text = new TextDecoder('utf-8', { fatal: true });
 export class Requester {
   #open = new Map();
   #output = [];
+  /** Chunks of longer bodies, by ticket: one body after the other, as the device's room for them is small. */
+  #uploads = new Map();
+  #buffered = 0;
+  #held = 0;
+  #taken = 0;
+  #told = null;
+  #window;
+  #partials;
   #heard;
   #pinged = null;
   #nextTicket;
@@ -36,9 +48,15 @@ export class Requester {
   /** Chunks that made no sense and were dropped. */
   noise = 0;
 
-  /** @param {number} now ms @param {number} [firstTicket] */
-  constructor(now, firstTicket = 0) {
+  /**
+   * @param {number} now ms
+   * @param {{firstTicket?: number, windowBytes?: number, partials?: import('./partials.js').Partials}} [options]
+   *   `partials`: what broke off on earlier links to this device
+   */
+  constructor(now, { firstTicket = 0, windowBytes = WINDOW_BYTES, partials = undefined } = {}) {
     this.#heard = now;
+    this.#window = windowBytes;
+    this.#partials = partials;
     this.#nextTicket = firstTicket >>> 0;
   }
 
@@ -48,28 +66,42 @@ export class Requester {
   }
 
   /**
-   * Opens a request.
+   * Opens a request. The answer to a GET goes on with what is kept of it, and is a 200 all the same; with `from` it is
+   * the caller who goes on.
    * @param {number} now ms
-   * @param {{method: string, path: string, token?: string, ifNoneMatch?: string, body?: Uint8Array}} request
+   * @param {{method: string, path: string, token?: string, ifNoneMatch?: string, from?: number, ifRange?: string,
+   *   body?: Uint8Array}} request
    * @returns {number} its ticket
    */
-  request(now, { method, path, token, ifNoneMatch, body = EMPTY }) {
+  request(now, { method, path, token, ifNoneMatch, from, ifRange, body = EMPTY }) {
     if (this.#dead) throw new Error('the link is dead');
-    const head = utf8.encode(JSON.stringify({ method, path, token, if_none_match: ifNoneMatch }));
+    const resumable = method === 'GET' && from === undefined;
+    const partial = resumable ? this.#partials?.take(path) : undefined;
+    const range = partial ? { from: partial.bytes, if_range: partial.head.etag } : { from, if_range: ifRange };
+    const head = utf8.encode(JSON.stringify({ method, path, token, if_none_match: ifNoneMatch, ...range }));
     if (head.length > HEAD_BYTES) throw new TypeError(`a request head of ${head.length} bytes`);
     if (body.length > REQUEST_BYTES) throw new TypeError(`a request body of ${body.length} bytes`);
     const ticket = this.#ticket();
     if (this.#open.size === 0) this.#heard = Math.max(this.#heard, now - PING_BUSY_MS);
-    this.#open.set(ticket, { head: null, pieces: [], bytes: 0 });
+    this.#open.set(ticket, { path, resumable, partial, head: null, pieces: [], bytes: 0 });
+    if (this.#told === null) this.#credit();
     this.#transmit(emit(ticket, 'HEAD', head));
-    for (const chunk of split(ticket, body)) this.#transmit(chunk);
+    const chunks = split(ticket, body);
+    if (chunks.length === 1) this.#transmit(chunks[0]);
+    else this.#uploads.set(ticket, chunks);
     return ticket;
   }
 
   /** Gives a request up; whatever still comes for it is dropped. */
   cancel(ticket) {
-    if (!this.#open.delete(ticket)) return;
+    if (!this.#open.has(ticket)) return;
+    this.#keep(this.#settle(ticket));
     this.#transmit(emit(ticket, 'CANCEL'));
+  }
+
+  /** Takes how many bytes wait in the channel now; what is sent is added by itself. */
+  handleBuffered(bytes) {
+    this.#buffered = bytes;
   }
 
   /** Takes one message of the channel. */
@@ -83,9 +115,10 @@ export class Requester {
       return;
     }
     const { ticket, kind, piece } = chunk;
+    if (kind === 'MORE') this.#take(piece.length);
     if (kind === 'PING') this.#transmit(emit(ticket, 'PONG'));
     else if (kind === 'PUSH') this.#push(ticket, piece);
-    else if (kind !== 'PONG') this.#answer(ticket, kind, piece);
+    else if (kind !== 'PONG' && kind !== 'CREDIT') this.#answer(ticket, kind, piece);
   }
 
   /** Lets time pass: pings after silence, and declares the link dead when nobody answers. */
@@ -105,7 +138,7 @@ export class Requester {
     if (this.#dead) return;
     this.#dead = true;
     this.#output = this.#output.filter((output) => output.type !== 'transmit');
-    for (const ticket of this.#open.keys()) this.#fail(ticket, 'the link was lost');
+    for (const ticket of this.#open.keys()) this.#keep(this.#fail(ticket, 'the link was lost'));
     this.#output.push({ type: 'dead' });
   }
 
@@ -115,7 +148,9 @@ export class Requester {
    * `{type: 'push', message}`, `{type: 'dead'}`, `{type: 'timeout', at}` (ms, Infinity when dead).
    */
   pollOutput() {
-    return this.#output.shift() ?? { type: 'timeout', at: this.#dead ? Infinity : this.#deadline() };
+    const output = this.#output.shift() ?? this.#upload();
+    if (output?.type === 'transmit') this.#buffered += output.bytes.length;
+    return output ?? { type: 'timeout', at: this.#dead ? Infinity : this.#deadline() };
   }
 
   #deadline() {
@@ -134,9 +169,44 @@ export class Requester {
     this.#output.push({ type: 'transmit', bytes });
   }
 
-  #fail(ticket, reason) {
+  #upload() {
+    if (this.#dead || this.#buffered >= WATERMARK_BYTES) return undefined;
+    for (const [ticket, chunks] of this.#uploads) {
+      const bytes = chunks.shift();
+      if (chunks.length === 0) this.#uploads.delete(ticket);
+      return { type: 'transmit', bytes };
+    }
+    return undefined;
+  }
+
+  /** Bulk has come: the device is told in steps that leave it three quarters of the window. */
+  #take(bytes) {
+    this.#taken += bytes;
+    if (this.#told !== null && this.#taken - this.#told >= this.#window / 4) this.#credit();
+  }
+
+  #credit() {
+    this.#told = this.#taken;
+    this.#transmit(credit(this.#taken >>> 0, this.#window));
+  }
+
+  #settle(ticket) {
+    const request = this.#open.get(ticket);
     this.#open.delete(ticket);
+    this.#uploads.delete(ticket);
+    this.#held -= request.bytes;
+    return request;
+  }
+
+  #fail(ticket, reason) {
     this.#output.push({ type: 'failed', ticket, reason });
+    return this.#settle(ticket);
+  }
+
+  #keep({ path, resumable, partial, head, pieces, bytes }) {
+    if (!resumable) return;
+    if (head) this.#partials?.keep(path, { head, pieces, bytes });
+    else if (partial) this.#partials?.keep(path, partial);
   }
 
   #push(ticket, piece) {
@@ -164,24 +234,53 @@ export class Requester {
       return;
     }
     request.head = head;
+    const { partial } = request;
+    if (partial) this.#goOn(ticket, request, partial);
+  }
+
+  /** The first word of an answer whose beginning is here: its rest, another body whole, or a refusal. */
+  #goOn(ticket, request, partial) {
+    const { head } = request;
+    request.partial = undefined;
+    if (head.status !== 206 && head.status !== 416) {
+      if (head.status >= 400) this.#partials.keep(request.path, partial);
+      return;
+    }
+    const { etag, length } = partial.head;
+    if (head.status === 416 || head.from !== partial.bytes || head.etag !== etag || head.from + head.length !== length) {
+      this.#refuse(ticket, 'the answer does not go on where it broke off');
+      return;
+    }
+    request.head = partial.head;
+    request.pieces = partial.pieces;
+    this.#hold(request, partial.bytes);
   }
 
   #piece(ticket, request, kind, piece) {
-    request.bytes += piece.length;
-    if (request.bytes > RESPONSE_BYTES) {
-      this.#transmit(emit(ticket, 'CANCEL'));
-      this.#fail(ticket, 'the answer is too long');
+    this.#hold(request, piece.length);
+    if (this.#held > HELD_BYTES) {
+      this.#refuse(ticket, 'the answer is too long');
       return;
     }
-    request.pieces.push(piece.slice());
+    if (piece.length > 0) request.pieces.push(piece.slice());
     if (kind === 'MORE') return;
     const { length } = request.head;
     if (Number.isInteger(length) && length !== request.bytes) {
       this.#fail(ticket, `${request.bytes} bytes came of ${length}`);
       return;
     }
-    this.#open.delete(ticket);
+    this.#settle(ticket);
     this.#output.push({ type: 'response', ticket, head: request.head, body: join(request) });
+  }
+
+  #hold(request, bytes) {
+    request.bytes += bytes;
+    this.#held += bytes;
+  }
+
+  #refuse(ticket, reason) {
+    this.#transmit(emit(ticket, 'CANCEL'));
+    this.#fail(ticket, reason);
   }
 }
 

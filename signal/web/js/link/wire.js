@@ -16,10 +16,11 @@ export const PIECE_BYTES = CHUNK_BYTES - HEADER_BYTES;
 /** Bytes of the largest head, JSON. */
 export const HEAD_BYTES = 4096;
 /** What a chunk carries, by its number on the wire. */
-export const KINDS = Object.freeze(['HEAD', 'MORE', 'LAST', 'CANCEL', 'PING', 'PONG', 'PUSH']);
+export const KINDS = Object.freeze(['HEAD', 'MORE', 'LAST', 'CANCEL', 'PING', 'PONG', 'PUSH', 'CREDIT']);
 
-// Bytes of the largest piece of each kind that has a limit of its own.
-const MOST = { HEAD: HEAD_BYTES, CANCEL: 0, PING: 0, PONG: 0 };
+// Bytes of the largest and the smallest piece of each kind that has limits of its own.
+const MOST = { HEAD: HEAD_BYTES, CANCEL: 0, PING: 0, PONG: 0, CREDIT: 4 };
+const LEAST = { CREDIT: 4 };
 const EMPTY = new Uint8Array(0);
 
 /**
@@ -33,7 +34,7 @@ export function parse(bytes) {
   const kind = KINDS[view.getUint8(4)];
   if (kind === undefined) return null;
   const piece = bytes.subarray(HEADER_BYTES);
-  if (piece.length > MOST[kind]) return null;
+  if (piece.length > MOST[kind] || piece.length < LEAST[kind]) return null;
   return { ticket: view.getUint32(0), kind, piece };
 }
 
@@ -51,6 +52,18 @@ export function emit(ticket, kind, piece = EMPTY) {
   view.setUint32(0, ticket);
   view.setUint8(4, KINDS.indexOf(kind));
   bytes.set(piece, HEADER_BYTES);
+  return bytes;
+}
+
+/**
+ * Writes a CREDIT.
+ * @param {number} taken bytes of MORE pieces that have come in all, wrapping
+ * @param {number} window bytes that may be on their way beyond those
+ * @returns {Uint8Array}
+ */
+export function credit(taken, window) {
+  const bytes = emit(taken, 'CREDIT', new Uint8Array(4));
+  new DataView(bytes.buffer).setUint32(HEADER_BYTES, window);
   return bytes;
 }
 

@@ -37,7 +37,11 @@ fn head(length: usize) -> ResponseHead {
 
 /// A whole request without a body; says how the shell knows it.
 fn ask(box_: &mut Responder, ticket: u32) -> Ask {
-    let first = chunk(ticket, Kind::Head, HEAD);
+    ask_with(box_, ticket, HEAD)
+}
+
+fn ask_with(box_: &mut Responder, ticket: u32, head: &[u8]) -> Ask {
+    let first = chunk(ticket, Kind::Head, head);
     let opened = box_.handle_message(Instant(0), &first);
     let Heard::Head { ask, .. } = opened else { panic!("{opened:?}") };
     let last = chunk(ticket, Kind::Last, b"");
@@ -99,6 +103,103 @@ fn small_answers_overtake_bulk_and_bulk_takes_turns() {
     assert!(first.contains(&(3, Kind::Last)), "{first:?}");
     let turns: List<_> = bulk.iter().map(|sent| sent.0).collect();
     assert_eq!(turns, [1, 2, 1, 2, 1, 2, 1, 2, 1, 2]);
+}
+
+/// The phone has taken so many bytes of bulk, and so many more may be on their way.
+fn credit(box_: &mut Responder, taken: u32, window: u32) {
+    let bytes = chunk(taken, Kind::Credit, &window.to_be_bytes());
+    assert_eq!(box_.handle_message(Instant(0), &bytes), Heard::Nothing);
+}
+
+#[test]
+fn a_small_answer_waits_for_nothing_but_what_is_in_the_channel() {
+    let mut dice = Dice(5);
+    let body = vec![1; 400 * PIECE_BYTES];
+    for _ in 0..50 {
+        let mut box_ = Responder::new(Instant(0));
+        for ticket in 0..=u32::try_from(dice.below(20)).expect("small") {
+            let asked = ask(&mut box_, ticket);
+            assert!(box_.handle_answer(asked, head(body.len())));
+        }
+        let (mut buf, mut waiting) = ([0; CHUNK_BYTES], 0);
+        for _ in 0..=dice.below(200) {
+            waiting -= waiting.min(dice.index(3 * CHUNK_BYTES));
+            box_.handle_buffered(waiting);
+            while let Output::Transmit { length, .. } = box_.poll_output(&mut buf, |_| &body) {
+                waiting += length;
+            }
+        }
+        assert!(waiting < WATERMARK_BYTES + CHUNK_BYTES, "{waiting} bytes before it");
+        let small = ask(&mut box_, 900);
+        assert!(box_.handle_answer(small, head(200)));
+        box_.handle_buffered(WATERMARK_BYTES - 1);
+        for kind in [Kind::Head, Kind::Last] {
+            let sent = box_.poll_output(&mut buf, |_| &body[..200]);
+            let Output::Transmit { length, .. } = sent else { panic!("{sent:?}") };
+            let chunk = Chunk::parse(&buf[..length]).expect("a chunk");
+            assert_eq!((chunk.ticket, chunk.kind), (900, kind), "the very next to be sent");
+            box_.handle_buffered(0);
+        }
+    }
+}
+
+#[test]
+fn the_rest_of_a_body_is_sent_without_its_beginning() {
+    let body: List<u8> = (0..5 * PIECE_BYTES).map(|at| byte_of(1, at)).collect();
+    let tagged = |tag: &str| ResponseHead { etag: tag.parse().ok(), ..head(body.len()) };
+    let rest =
+        |from: usize| format!(r#"{{"method":"GET","path":"/","from":{from},"if_range":"\"a\""}}"#);
+    for (from, tag, wanted) in [
+        (2 * PIECE_BYTES + 7, "\"a\"", (206, 2 * PIECE_BYTES + 7)),
+        (body.len(), "\"a\"", (206, body.len())),
+        (0, "\"a\"", (206, 0)),
+        (7, "\"b\"", (200, 0)),
+        (body.len() + 1, "\"b\"", (200, 0)),
+    ] {
+        let mut box_ = Responder::new(Instant(0));
+        let asked = ask_with(&mut box_, 1, rest(from).as_bytes());
+        assert!(box_.handle_answer(asked, tagged(tag)));
+        let sent = drain(&mut box_, &body);
+        let text = core::str::from_utf8(&sent[0].2).expect("text");
+        assert_eq!(text.contains(&format!("\"from\":{from},")), wanted.0 == 206, "{text}");
+        assert!(text.contains(&format!("\"length\":{}", body.len() - wanted.1)), "{text}");
+        let got: List<u8> = sent[1..].iter().flat_map(|sent| sent.2.clone()).collect();
+        assert_eq!((status(&sent[0].2), &got[..]), (wanted.0, &body[wanted.1..]));
+    }
+    let mut box_ = Responder::new(Instant(0));
+    let asked = ask_with(&mut box_, 1, rest(body.len() + 1).as_bytes());
+    assert!(!box_.handle_answer(asked, tagged("\"a\"")), "the body is not wanted");
+    let sent = drain(&mut box_, b"");
+    assert_eq!((status(&sent[0].2), &sent[1].2[..]), (416, SHORT_BODY.as_bytes()));
+    let put = br#"{"method":"PUT","path":"/","from":3}"#;
+    let asked = ask_with(&mut box_, 1, put);
+    assert!(box_.handle_answer(asked, head(5)));
+    assert_eq!(drain(&mut box_, b"whole")[1].2, b"whole", "what is done is not done from half");
+}
+
+#[test]
+fn bulk_waits_for_credit_and_small_answers_do_not() {
+    let mut box_ = Responder::new(Instant(0));
+    let body = vec![1; 20 * PIECE_BYTES];
+    let piece = u32::try_from(PIECE_BYTES).expect("small");
+    let mores = |sent: &[(u32, Kind, List<u8>)]| sent.iter().filter(|s| s.1 == Kind::More).count();
+    credit(&mut box_, 0, 3 * piece);
+    let asked = ask(&mut box_, 1);
+    assert!(box_.handle_answer(asked, head(body.len())));
+    assert_eq!(mores(&drain(&mut box_, &body)), 3);
+    let small = ask(&mut box_, 2);
+    assert!(box_.handle_answer(small, head(9)));
+    let kinds: List<_> = drain(&mut box_, b"something").iter().map(|s| (s.0, s.1)).collect();
+    assert_eq!(kinds, [(2, Kind::Head), (2, Kind::Last)]);
+    credit(&mut box_, piece, 3 * piece);
+    credit(&mut box_, 0, 9 * piece);
+    credit(&mut box_, 9 * piece, 9 * piece);
+    assert_eq!(mores(&drain(&mut box_, &body)), 1, "what counts back or ahead says nothing");
+    credit(&mut box_, 4 * piece, 5);
+    assert_eq!(mores(&drain(&mut box_, &body)), 1, "one piece passes through any window");
+    credit(&mut box_, 5 * piece, u32::MAX);
+    let sent = drain(&mut box_, &body);
+    assert_eq!((mores(&sent), sent.last().map(|s| s.1)), (14, Some(Kind::Last)));
 }
 
 #[test]
@@ -233,9 +334,14 @@ fn silence_is_pinged_and_then_ends_the_session() {
 struct Wish {
     body: usize,
     sent: usize,
+    /// How much of the answer the phone pretends to hold.
+    from: Option<usize>,
     head: Option<u16>,
     got: List<u8>,
 }
+
+/// Bulk that the phone of every second seed wants on its way at most, bytes.
+const WINDOW: u32 = 40_000;
 
 /// A phone and a box with an ordered channel of random delay between them.
 struct Pair {
@@ -247,9 +353,15 @@ struct Pair {
     down: VecDeque<(Instant, List<u8>)>,
     wishes: BTreeMap<u32, Wish>,
     bodies: BTreeMap<Ask, List<u8>>,
-    collected: BTreeMap<Ask, (u32, List<u8>)>,
+    /// What arrived of each request: its ticket, where its answer is to go on, its body.
+    collected: BTreeMap<Ask, (u32, Option<u32>, List<u8>)>,
     answers: List<(Instant, Ask)>,
     finished: usize,
+    /// Bytes of bulk that the phone has taken, and those of which the box was told.
+    taken: u32,
+    told: u32,
+    /// Whether this phone says what it has taken; older ones do not.
+    credits: bool,
 }
 
 /// What the body of that ticket holds there, in either direction.
@@ -259,7 +371,7 @@ fn byte_of(ticket: u32, at: usize) -> u8 {
 
 impl Pair {
     fn new(seed: u64) -> Self {
-        Self {
+        let mut pair = Self {
             dice: Dice(seed),
             now: Instant(0),
             responder: Responder::new(Instant(0)),
@@ -270,7 +382,14 @@ impl Pair {
             collected: BTreeMap::new(),
             answers: vec![],
             finished: 0,
+            taken: 0,
+            told: 0,
+            credits: !seed.is_multiple_of(2),
+        };
+        if pair.credits {
+            pair.at_box(chunk(0, Kind::Credit, &WINDOW.to_be_bytes()));
         }
+        pair
     }
 
     fn at_box(&mut self, bytes: List<u8>) {
@@ -283,8 +402,10 @@ impl Pair {
         match self.dice.below(10) {
             0..=3 if self.wishes.len() < OPEN_TICKETS => {
                 let body = if self.dice.below(3) == 0 { self.dice.index(60_000) } else { 0 };
-                self.wishes.insert(*next_ticket, Wish { body, ..Wish::default() });
-                let json = format!("{{\"method\":\"GET\",\"path\":\"/{next_ticket}\"}}");
+                let from = (self.dice.below(3) == 0).then(|| self.dice.index(90_000));
+                self.wishes.insert(*next_ticket, Wish { body, from, ..Wish::default() });
+                let rest = from.map(|from| format!(",\"from\":{from}")).unwrap_or_default();
+                let json = format!(r#"{{"method":"GET","path":"/{next_ticket}"{rest}}}"#);
                 self.at_box(chunk(*next_ticket, Kind::Head, json.as_bytes()));
                 *next_ticket += 1;
             }
@@ -318,10 +439,10 @@ impl Pair {
             Heard::Nothing => {}
             Heard::Head { ask, head } => {
                 let ticket = head.path[1..].parse().expect("a ticket");
-                self.collected.insert(ask, (ticket, vec![]));
+                self.collected.insert(ask, (ticket, head.from, vec![]));
             }
             Heard::Piece { ask, piece, last } => {
-                let (_, body) = self.collected.get_mut(&ask).expect("a head came first");
+                let (.., body) = self.collected.get_mut(&ask).expect("a head came first");
                 body.extend_from_slice(piece);
                 if last {
                     self.answers.push((self.now.plus_ms(self.dice.below(300)), ask));
@@ -344,19 +465,25 @@ impl Pair {
                 2 => PIECE_BYTES + self.dice.index(3) - 1,
                 _ => self.dice.index(200_000),
             };
-            let Some((ticket, asked)) = self.collected.remove(&ask) else {
+            let Some((ticket, from, asked)) = self.collected.remove(&ask) else {
                 assert!(!self.responder.handle_answer(ask, head(size)), "nobody waits");
                 continue;
             };
             assert!(asked.iter().zip(0..).all(|(byte, at)| *byte == byte_of(ticket, at)));
-            assert!(self.responder.handle_answer(ask, head(size)));
-            self.bodies.insert(ask, (0..size).map(|at| byte_of(ticket, at)).collect());
+            let wanted = self.responder.handle_answer(ask, head(size));
+            assert_eq!(wanted, from.is_none_or(|from| from as usize <= size));
+            if wanted {
+                self.bodies.insert(ask, (0..size).map(|at| byte_of(ticket, at)).collect());
+            }
         }
     }
 
     fn box_sends(&mut self) -> Instant {
         let waiting: usize = self.down.iter().map(|(_, bytes)| bytes.len()).sum();
         assert!(waiting < WATERMARK_BYTES + CHUNK_BYTES, "{waiting} bytes in the channel");
+        let bulk = self.down.iter().filter(|(_, bytes)| bytes[4] == Kind::More.number());
+        let away: usize = bulk.map(|(_, bytes)| bytes.len() - HEADER_BYTES).sum();
+        assert!(!self.credits || away <= WINDOW as usize, "{away} bytes of bulk on their way");
         self.responder.handle_buffered(waiting);
         let mut buf = [0; CHUNK_BYTES];
         loop {
@@ -377,34 +504,52 @@ impl Pair {
         }
     }
 
+    fn take(&mut self, bytes: usize) {
+        self.taken += u32::try_from(bytes).expect("small");
+        if self.credits && self.taken - self.told >= WINDOW / 4 {
+            self.told = self.taken;
+            self.at_box(chunk(self.taken, Kind::Credit, &WINDOW.to_be_bytes()));
+        }
+    }
+
     fn phone_hears(&mut self, bytes: &[u8]) {
         let chunk = Chunk::parse(bytes).expect("the box sends chunks");
         assert!(bytes.len() <= CHUNK_BYTES);
+        if chunk.kind == Kind::More {
+            self.take(chunk.piece.len());
+        }
         let Some(wish) = self.wishes.get_mut(&chunk.ticket) else { return };
         match chunk.kind {
             Kind::Head => {
                 assert_eq!(wish.head, None, "one head");
                 wish.head = Some(status(chunk.piece));
                 let text = Text::from_utf8_lossy(chunk.piece);
-                let length = text.split("\"length\":").nth(1).expect("a length");
-                wish.body = length.trim_end_matches('}').parse().expect("a number");
+                let number = |name: &str| {
+                    let rest = text.split(&format!("\"{name}\":")).nth(1)?;
+                    rest.split([',', '}']).next()?.parse::<usize>().ok()
+                };
+                wish.body = number("length").expect("a length");
+                let from = wish.from.filter(|_| wish.head == Some(206));
+                assert_eq!(number("from"), from, "{text}");
+                assert!(wish.from.is_none() || wish.head != Some(200), "{text}");
                 wish.sent = usize::MAX;
             }
             Kind::More | Kind::Last => {
-                assert!(matches!(wish.head, Some(200 | 503)), "a head before its body");
+                assert!(matches!(wish.head, Some(200 | 206 | 416 | 503)), "a head before its body");
                 wish.got.extend_from_slice(chunk.piece);
                 if chunk.kind == Kind::Last {
                     let wish = self.wishes.remove(&chunk.ticket).expect("just seen");
                     assert_eq!(wish.got.len(), wish.body);
-                    if wish.head == Some(503) {
+                    if matches!(wish.head, Some(416 | 503)) {
                         return;
                     }
                     let right = |(byte, at): (&u8, usize)| *byte == byte_of(chunk.ticket, at);
-                    assert!(wish.got.iter().zip(0..).all(right), "its own body");
+                    let from = wish.from.unwrap_or(0);
+                    assert!(wish.got.iter().zip(from..).all(right), "its own body");
                     self.finished += 1;
                 }
             }
-            Kind::Cancel | Kind::Push | Kind::Ping | Kind::Pong => panic!("{:?}", chunk.kind),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -439,7 +584,7 @@ impl Pair {
 #[test]
 fn hours_of_random_requests_are_all_answered_once_and_in_order() {
     let mut finished = 0;
-    for seed in 0..40 {
+    for seed in 0..60 {
         let mut pair = Pair::new(seed);
         let mut next_ticket = 0;
         for _ in 0..1500 {
