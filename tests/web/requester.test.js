@@ -1,7 +1,7 @@
 // The phone's side of the link in virtual time: a seeded box that delays, reorders tickets, breaks off and dies.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DEAD_AFTER_MS, PING_BUSY_MS, PING_IDLE_MS, Requester } from '../../signal/web/js/link/requester.js';
+import { DEAD_AFTER_MS, DOUBT_AFTER_MS, PING_BUSY_MS, PING_IDLE_MS, Requester } from '../../signal/web/js/link/requester.js';
 import { emit, parse, split } from '../../signal/web/js/link/wire.js';
 
 const utf8 = new TextEncoder();
@@ -154,7 +154,11 @@ test('silence is pinged, an answered ping keeps the link, an unanswered one ends
   const ping_at = PING_IDLE_MS + 10 + PING_BUSY_MS;
   assert.equal(drain(requester).at(-1).at, ping_at, 'someone waits: pinged sooner');
   requester.handleTimeout(ping_at);
-  drain(requester);
+  assert.equal(drain(requester).at(-1).at, ping_at + DOUBT_AFTER_MS);
+  requester.handleTimeout(ping_at + DOUBT_AFTER_MS);
+  assert.equal(kinds(drain(requester)), 'doubt timeout', 'another path is looked for, once');
+  requester.handleTimeout(ping_at + DEAD_AFTER_MS - 1);
+  assert.equal(kinds(drain(requester)), 'timeout');
   requester.handleTimeout(ping_at + DEAD_AFTER_MS);
   const outputs = drain(requester);
   assert.equal(kinds(outputs), 'failed dead timeout');

@@ -10,8 +10,10 @@ import { HEAD_BYTES, emit, parse, split } from './wire.js';
 /** Requests that may be open at once; the box answers the next one 429. */
 export const OPEN_REQUESTS = 64;
 /** Silence before a ping, ms: while something is awaited, and while nothing is. */
-export const PING_BUSY_MS = 2000;
-export const PING_IDLE_MS = 5000;
+export const PING_BUSY_MS = 1000;
+export const PING_IDLE_MS = 2000;
+/** A ping unanswered for so long puts the path in doubt, ms. */
+export const DOUBT_AFTER_MS = 1000;
 /** A ping unanswered for so long ends the link, ms. */
 export const DEAD_AFTER_MS = 6000;
 /** Largest body of a request that is sent at all, bytes; above 64 KiB the box answers 413. */
@@ -29,6 +31,7 @@ export class Requester {
   #output = [];
   #heard;
   #pinged = null;
+  #doubted = false;
   #nextTicket;
   #pings = 0;
   #pushes = 0;
@@ -77,6 +80,7 @@ export class Requester {
     if (this.#dead) return;
     this.#heard = now;
     this.#pinged = null;
+    this.#doubted = false;
     const chunk = parse(bytes);
     if (!chunk) {
       this.noise += 1;
@@ -88,15 +92,18 @@ export class Requester {
     else if (kind !== 'PONG') this.#answer(ticket, kind, piece);
   }
 
-  /** Lets time pass: pings after silence, and declares the link dead when nobody answers. */
+  /** Lets time pass: pings after silence, doubts the path when nobody answers, and at last declares the link dead. */
   handleTimeout(now) {
     if (this.#dead || now < this.#deadline()) return;
     if (this.#pinged === null) {
       this.#pinged = now;
       this.#transmit(emit(this.#pings, 'PING'));
       this.#pings = (this.#pings + 1) >>> 0;
-    } else {
+    } else if (now >= this.#pinged + DEAD_AFTER_MS) {
       this.die();
+    } else {
+      this.#doubted = true;
+      this.#output.push({ type: 'doubt' });
     }
   }
 
@@ -112,14 +119,14 @@ export class Requester {
   /**
    * The next thing to do, `timeout` last:
    * `{type: 'transmit', bytes}`, `{type: 'response', ticket, head, body}`, `{type: 'failed', ticket, reason}`,
-   * `{type: 'push', message}`, `{type: 'dead'}`, `{type: 'timeout', at}` (ms, Infinity when dead).
+   * `{type: 'push', message}`, `{type: 'doubt'}`, `{type: 'dead'}`, `{type: 'timeout', at}` (ms, Infinity when dead).
    */
   pollOutput() {
     return this.#output.shift() ?? { type: 'timeout', at: this.#dead ? Infinity : this.#deadline() };
   }
 
   #deadline() {
-    if (this.#pinged !== null) return this.#pinged + DEAD_AFTER_MS;
+    if (this.#pinged !== null) return this.#pinged + (this.#doubted ? DEAD_AFTER_MS : DOUBT_AFTER_MS);
     return this.#heard + (this.#open.size > 0 ? PING_BUSY_MS : PING_IDLE_MS);
   }
 
