@@ -104,6 +104,10 @@ class Link {
       this.#drain();
     };
     channel.onclose = line.ongone = () => this.#end(new LinkError('lost', 'The device ended the link.'));
+    line.onmended = () => {
+      this.#requester.handleMended(performance.now());
+      this.#drain();
+    };
     this.#become('open');
     this.#drain();
   }

@@ -1,7 +1,7 @@
 // The phone's side of the link in virtual time: a seeded box that delays, reorders tickets, breaks off and dies.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DEAD_AFTER_MS, DOUBT_AFTER_MS, PING_BUSY_MS, PING_IDLE_MS, Requester } from '../../signal/web/js/link/requester.js';
+import { DEAD_AFTER_MS, DOUBT_AFTER_MS, HEAL_WITHIN_MS, PING_BUSY_MS, PING_IDLE_MS, Requester } from '../../signal/web/js/link/requester.js';
 import { emit, parse, split } from '../../signal/web/js/link/wire.js';
 
 const utf8 = new TextEncoder();
@@ -140,6 +140,24 @@ test('a ping is answered with its own ticket', () => {
   const requester = new Requester(0);
   requester.handleChunk(1, emit(0x0102_0304, 'PING'));
   assert.deepEqual(sent(drain(requester)), [{ ticket: 0x0102_0304, kind: 'PONG', piece: new Uint8Array(0) }]);
+});
+
+test('a device that answers a call for another path is heard soon, or the link is dead', () => {
+  const requester = new Requester(0);
+  requester.handleMended(1);
+  assert.equal(drain(requester).at(-1).at, PING_IDLE_MS, 'nothing was in doubt');
+  requester.handleTimeout(PING_IDLE_MS);
+  const doubted = PING_IDLE_MS + DOUBT_AFTER_MS;
+  requester.handleTimeout(doubted);
+  requester.handleMended(doubted + 300);
+  requester.handleMended(doubted + 400);
+  assert.equal(drain(requester).at(-1).at, doubted + 300 + HEAL_WITHIN_MS, 'the first answer counts');
+  requester.handleChunk(doubted + 900, emit(0, 'PONG'));
+  assert.equal(drain(requester).at(-1).at, doubted + 900 + PING_IDLE_MS);
+  requester.handleTimeout(doubted + 900 + PING_IDLE_MS);
+  requester.handleTimeout(doubted + 900 + PING_IDLE_MS + DOUBT_AFTER_MS);
+  requester.handleMended(doubted + 900 + PING_IDLE_MS + DEAD_AFTER_MS - 1);
+  assert.equal(drain(requester).at(-1).at, doubted + 900 + PING_IDLE_MS + DEAD_AFTER_MS, 'never later than without');
 });
 
 test('silence is pinged, an answered ping keeps the link, an unanswered one ends it', () => {

@@ -11,7 +11,7 @@ export const LONGEST_PAUSE_MS = 30_000;
 /** The longest while somebody looks at the page, ms. */
 export const WATCHED_PAUSE_MS = 1500;
 /** A link that lived so long is begun anew at once when it ends; a shorter one after the pause, ms. */
-export const STEADY_MS = 10_000;
+export const STEADY_MS = 2000;
 /** The pause after a refused token, ms: it will hardly be taken later. */
 export const REFUSED_PAUSE_MS = 600_000;
 /** How long one request of the page may take, ms. */

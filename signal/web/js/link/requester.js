@@ -11,11 +11,13 @@ import { HEAD_BYTES, emit, parse, split } from './wire.js';
 export const OPEN_REQUESTS = 64;
 /** Silence before a ping, ms: while something is awaited, and while nothing is. */
 export const PING_BUSY_MS = 1000;
-export const PING_IDLE_MS = 2000;
+export const PING_IDLE_MS = 1500;
 /** A ping unanswered for so long puts the path in doubt, ms. */
 export const DOUBT_AFTER_MS = 1000;
 /** A ping unanswered for so long ends the link, ms. */
 export const DEAD_AFTER_MS = 6000;
+/** A device that answered a call for another path has so long to be heard on it, ms; a new link is quicker then. */
+export const HEAL_WITHIN_MS = 2000;
 /** Largest body of a request that is sent at all, bytes; above 64 KiB the box answers 413. */
 export const REQUEST_BYTES = 1 << 20;
 /** Largest body of a response, bytes; a longer one is cancelled. */
@@ -32,6 +34,7 @@ export class Requester {
   #heard;
   #pinged = null;
   #doubted = false;
+  #deadAt = Infinity;
   #nextTicket;
   #pings = 0;
   #pushes = 0;
@@ -97,14 +100,20 @@ export class Requester {
     if (this.#dead || now < this.#deadline()) return;
     if (this.#pinged === null) {
       this.#pinged = now;
+      this.#deadAt = now + DEAD_AFTER_MS;
       this.#transmit(emit(this.#pings, 'PING'));
       this.#pings = (this.#pings + 1) >>> 0;
-    } else if (now >= this.#pinged + DEAD_AFTER_MS) {
+    } else if (now >= this.#deadAt) {
       this.die();
     } else {
       this.#doubted = true;
       this.#output.push({ type: 'doubt' });
     }
+  }
+
+  /** The device has answered a call for another path. */
+  handleMended(now) {
+    if (this.#doubted) this.#deadAt = Math.min(this.#deadAt, now + HEAL_WITHIN_MS);
   }
 
   /** Ends everything: every open request fails. */
@@ -126,7 +135,7 @@ export class Requester {
   }
 
   #deadline() {
-    if (this.#pinged !== null) return this.#pinged + (this.#doubted ? DEAD_AFTER_MS : DOUBT_AFTER_MS);
+    if (this.#pinged !== null) return this.#doubted ? this.#deadAt : this.#pinged + DOUBT_AFTER_MS;
     return this.#heard + (this.#open.size > 0 ? PING_BUSY_MS : PING_IDLE_MS);
   }
 

@@ -16,7 +16,9 @@ export const REPEAT_EVERY_MS = 1000;
 export const OPEN_WITHIN_MS = 15_000;
 /** How long a device may take to answer when it is called for a new path, and the pause before it is called again, ms. */
 export const MEND_WITHIN_MS = 5000;
-export const MEND_PAUSE_MS = 500;
+export const MEND_PAUSE_MS = 250;
+/** How often it is called in vain while the browser holds the old path for whole. */
+export const MEND_TRIES = 8;
 /** Candidates kept until the answer is in; more are dropped. */
 export const EARLY_CANDIDATES = 64;
 
@@ -24,11 +26,13 @@ const NO_WAY = 'The device is there, but this network blocks direct connections;
 const NO_RELAY = 'The device is there, but this network blocks direct connections, and the relay was of no use.';
 
 /**
- * Calls the device `id` and resolves with the open channel. `ongone` is called when it ends and nobody else says so.
+ * Calls the device `id` and resolves with the open channel. `mend` looks for another path; `onmended` is called when the
+ * device has answered that, `ongone` when the channel ends and nobody else says so.
  * @param {import('./signaling.js').Signaling} signaling registered; opened again, with the same id, for a new path
  * @param {string} id
  * @param {RTCIceServer[]} iceServers
- * @returns {Promise<{channel: RTCDataChannel, hangUp: () => void, mend: () => void, ongone: () => void}>}
+ * @returns {Promise<{channel: RTCDataChannel, hangUp: () => void, mend: () => void, onmended: () => void,
+ *   ongone: () => void}>}
  */
 export function dial(signaling, id, iceServers) {
   const call = new Call(signaling, id, iceServers);
@@ -49,6 +53,7 @@ class Call {
   #reject;
   #noWay;
   #mending = false;
+  #answered = false;
   /** Ends one try for a new path. */
   #next = () => {};
   #line = null;
@@ -122,6 +127,8 @@ class Call {
     if (!this.#settled) this.#wait(OPEN_WITHIN_MS, 'blocked', this.#noWay);
     try {
       await this.#connection.setRemoteDescription(sdp);
+      this.#answered = true;
+      this.#line?.onmended();
     } catch {
       this.#fail('blocked', 'The device answered with something this browser does not understand.');
       return;
@@ -163,7 +170,7 @@ class Call {
       this.#connection.close();
       this.#next();
     };
-    this.#line = { channel: this.#channel, hangUp, mend, ongone: () => {} };
+    this.#line = { channel: this.#channel, hangUp, mend, ongone: () => {}, onmended: () => {} };
     this.#resolve(this.#line);
   }
 
@@ -185,13 +192,16 @@ class Call {
   async #mend() {
     if (this.#mending) return;
     this.#mending = true;
+    this.#answered = false;
+    let tries = 0;
     do {
+      tries += 1;
       const ended = new Promise((resolve) => (this.#next = resolve));
       const timer = setTimeout(this.#next, MEND_WITHIN_MS);
       await this.#call().catch(() => setTimeout(this.#next, MEND_PAUSE_MS));
       await ended;
       clearTimeout(timer);
-    } while (!this.#isWhole() && !this.#isOver());
+    } while (!this.#isOver() && !(this.#isWhole() && (this.#answered || tries >= MEND_TRIES)));
     this.#mending = false;
     this.#signaling.close();
   }
