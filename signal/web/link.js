@@ -53,6 +53,7 @@ class Link {
   #id;
   #channel = null;
   #hangUp = () => {};
+  #mend = () => {};
   #requester = null;
   #waiting = new Map();
   #timer = 0;
@@ -87,17 +88,19 @@ class Link {
       await signaling.open();
       const iceServers = await signaling.iceServers();
       if (this.state === 'closed') throw this.error;
-      const { channel, hangUp } = await dial(signaling, this.#id, iceServers);
-      if (this.state === 'closed') hangUp();
-      else this.#adopt(channel, hangUp);
+      const line = await dial(signaling, this.#id, iceServers);
+      if (this.state === 'closed') line.hangUp();
+      else this.#adopt(line);
     } finally {
       signaling.close();
     }
   }
 
-  #adopt(channel, hangUp) {
+  #adopt(line) {
+    const { channel } = line;
     this.#channel = channel;
-    this.#hangUp = hangUp;
+    this.#hangUp = () => line.hangUp();
+    this.#mend = () => line.mend();
     this.#requester = new Requester(performance.now(), { partials: this.#partials });
     channel.bufferedAmountLowThreshold = WATERMARK_BYTES / 2;
     channel.onbufferedamountlow = () => this.#drain();
@@ -106,7 +109,11 @@ class Link {
       this.#requester.handleChunk(performance.now(), new Uint8Array(data));
       this.#drain();
     };
-    channel.onclose = () => this.#end(new LinkError('lost', 'The device ended the link.'));
+    channel.onclose = line.ongone = () => this.#end(new LinkError('lost', 'The device ended the link.'));
+    line.onmended = () => {
+      this.#requester.handleMended(performance.now());
+      this.#drain();
+    };
     this.#become('open');
     this.#drain();
   }
@@ -172,6 +179,9 @@ class Link {
         break;
       case 'push':
         this.events.dispatchEvent(new CustomEvent(output.message.type, { detail: output.message }));
+        break;
+      case 'doubt':
+        this.#mend();
         break;
       case 'dead':
         this.#end(new LinkError('lost', 'The device fell silent.'));

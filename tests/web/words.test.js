@@ -67,7 +67,9 @@ test('sizes and countdowns', () => {
 test('every state that stops the page is explained, by name', () => {
   for (const state of ['away', 'offline', 'blocked', 'unpaired']) assert.notEqual(words.stateSentence(state, 'Porch'), '');
   for (const state of ['connecting', 'connected']) assert.equal(words.stateSentence(state, 'Porch'), '');
-  assert.match(words.stateSentence('away', 'Porch'), /^Porch /);
+  assert.match(words.stateSentence('away', 'Porch'), /^Porch does not answer/);
+  assert.match(words.stateSentence('offline', 'Porch'), /meeting point cannot be reached/);
+  assert.match(words.stateSentence('blocked', 'Porch'), /^Porch .* this network blocks direct connections; a relay is needed/);
 });
 
 test('a phone finds a name for itself', () => {

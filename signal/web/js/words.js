@@ -136,8 +136,8 @@ export function stateWord(state) {
 export function stateSentence(state, name) {
   const sentences = {
     away: `${name} does not answer. It may be off, or without network. Trying again by itself.`,
-    offline: 'No connection to the outside. Trying again by itself.',
-    blocked: `${name} is there, but the network in between lets nothing through. Try the same Wi-Fi.`,
+    offline: 'The meeting point cannot be reached: this phone may be without network. Trying again by itself.',
+    blocked: `${name} is there, but this network blocks direct connections; a relay is needed. On the same Wi-Fi it works without.`,
     unpaired: `${name} no longer knows this phone.`,
   };
   return sentences[state] ?? '';
