@@ -26,13 +26,17 @@ const NO_WAY = 'The device is there, but this network blocks direct connections;
 const NO_RELAY = 'The device is there, but this network blocks direct connections, and the relay was of no use.';
 
 /**
- * Calls the device `id` and resolves with the open channel. `mend` looks for another path; `onmended` is called when the
- * device has answered that, `ongone` when the channel ends and nobody else says so.
+ * An open channel. `mend` looks for another path; `onmended` is called when the device has answered that, `ongone` when
+ * the channel ends and nobody else says so.
+ * @typedef {{channel: RTCDataChannel, hangUp: () => void, mend: () => void, onmended: () => void, ongone: () => void}} Line
+ */
+
+/**
+ * Calls the device `id`.
  * @param {import('./signaling.js').Signaling} signaling registered; opened again, with the same id, for a new path
  * @param {string} id
  * @param {RTCIceServer[]} iceServers
- * @returns {Promise<{channel: RTCDataChannel, hangUp: () => void, mend: () => void, onmended: () => void,
- *   ongone: () => void}>}
+ * @returns {Promise<Line>}
  */
 export function dial(signaling, id, iceServers) {
   const call = new Call(signaling, id, iceServers);
