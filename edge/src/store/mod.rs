@@ -9,9 +9,9 @@
 //! ```
 //! An event is listed only once the card has it.
 
+mod disk;
 #[cfg(test)]
 mod fault;
-mod files;
 mod format;
 mod index;
 mod log;
@@ -23,11 +23,11 @@ mod writer;
 
 use crate::clock::Clock;
 use crate::notice::Bell;
+use disk::{Disk, System};
 use edge_core::event::{Event, EventId};
 use edge_core::rest::query::Events as Query;
 pub use edge_core::retain::Limits;
 use edge_core::time::UnixMs;
-pub(crate) use files::replace;
 use index::{Entry, Index};
 use log::Location;
 use owner::{Marks, Word};
@@ -40,6 +40,11 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use writer::{Job, Writer};
+
+/// Puts `bytes` in a file's place: a crash leaves the old file or the new one.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    disk::replace(&System, path, bytes)
+}
 
 /// Changes that wait for the writer; when full, `Improved` is dropped and the others wait.
 pub const QUEUE_CHANGES: usize = 64;
@@ -212,6 +217,7 @@ impl std::error::Error for Error {
 /// What readers and the writer share.
 #[derive(Debug)]
 struct Shared {
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     /// Where the segments lie.
     folder: PathBuf,
@@ -279,7 +285,7 @@ impl Store {
         let lock = format::lock(dir)?;
         format::upgrade(dir)?;
         let (queue, jobs) = sync_channel(QUEUE_CHANGES);
-        let writer = Writer::open(dir, limits, clock, bell)?;
+        let writer = Writer::open(Arc::new(System), dir, limits, clock, bell)?;
         let shared = Arc::clone(writer.shared());
         let thread = std::thread::Builder::new().name("store".into());
         let thread = thread.spawn(move || writer.run(&jobs));
@@ -388,7 +394,7 @@ impl Store {
         };
         let mut found = place(look()?);
         while let Some((at, settled)) = found {
-            if let Some(bytes) = log::read(&self.shared.folder, at, tag, id.0) {
+            if let Some(bytes) = log::read(&*self.shared.disk, &self.shared.folder, at, tag, id.0) {
                 let etag = format!("\"{:08x}-{:x}\"", crc32c::crc32c(&bytes), bytes.len());
                 return Ok(Some(Picture { bytes, etag, settled }));
             }

@@ -1,5 +1,6 @@
 //! The one thread that writes to the card: drains what waits, syncs once, then lists it.
 
+use super::disk::Disk;
 use super::index::{Batch, Damaged};
 use super::log::{Location, Log, SEGMENT_BYTES, SEGMENT_HEADER_BYTES};
 use super::mend::{Health, catch_up, rebuild};
@@ -108,6 +109,7 @@ pub(super) struct Group {
 impl Writer {
     /// Opens log, index and owner's log, and brings them together.
     pub(super) fn open(
+        disk: Arc<dyn Disk>,
         dir: &Path,
         limits: Limits,
         clock: Clock,
@@ -115,9 +117,10 @@ impl Writer {
     ) -> Result<Self, Error> {
         let failed = |source| Error::new(Kind::NotWritable, dir, Some(source));
         let segment_bytes = (limits.keep_bytes / 8).clamp(SEGMENT_BYTES / 64, SEGMENT_BYTES);
-        let log = Log::open(&dir.join("log"), segment_bytes).map_err(failed)?;
+        let log = Log::open(Arc::clone(&disk), &dir.join("log"), segment_bytes).map_err(failed)?;
         let fresh = log.bytes() <= SEGMENT_HEADER_BYTES;
-        let (owner, state, lost) = Owner::open(&dir.join("owner.log"), fresh).map_err(failed)?;
+        let (owner, state, lost) =
+            Owner::open(Arc::clone(&disk), &dir.join("owner.log"), fresh).map_err(failed)?;
         if lost > 0 {
             say!(
                 "store: a part of what the owner said is damaged or missing; where phones, stars \
@@ -126,17 +129,19 @@ impl Writer {
         }
         let mut damaged = lost + log.damaged();
         let unread = |Damaged| Error::new(Kind::Failed, dir, None);
-        let (index, found) = catch_up(&dir.join("index.redb"), &log).or_else(|Damaged| {
-            if !fresh {
-                say!("store: the index is missing or damaged; rebuilding it from the log");
-            }
-            rebuild(dir, &log).map_err(unread)
-        })?;
+        let (index, found) =
+            catch_up(&*disk, &dir.join("index.redb"), &log).or_else(|Damaged| {
+                if !fresh {
+                    say!("store: the index is missing or damaged; rebuilding it from the log");
+                }
+                rebuild(&*disk, dir, &log).map_err(unread)
+            })?;
         damaged += found;
         let next_id = index.state().map_err(unread)?.next_id.max(log.next_id());
         let open = index.open_events().map_err(unread)?;
         let saved_uses = state.clients.values().map(|c| (c.id, c.last_used)).collect();
         let shared = Arc::new(Shared {
+            disk,
             dir: dir.into(),
             folder: log.folder().into(),
             bytes: AtomicU64::new(log.bytes()),
