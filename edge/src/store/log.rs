@@ -79,6 +79,9 @@ impl Log {
         }
         let number = segments.keys().next_back().copied().expect("a log has a tail");
         let tail = disk.open(&path(folder, number), How::Write)?;
+        // What a killed process wrote and never synced is listed from now on: it has to last.
+        tail.sync()?;
+        disk.sync_folder(folder)?;
         let folder = folder.into();
         let pending = Vec::new();
         let broken = false;

@@ -270,7 +270,7 @@ pub struct Store {
     queue: SyncSender<Job>,
     clock: Clock,
     writer: Mutex<Option<JoinHandle<()>>>,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Store {
@@ -291,7 +291,7 @@ impl Store {
         let thread = thread.spawn(move || writer.run(&jobs));
         let thread = thread.map_err(|source| shared.failed(Some(source)))?;
         let writer = Mutex::new(Some(thread));
-        Ok(Arc::new(Self { shared, queue, clock, writer, _lock: lock }))
+        Ok(Arc::new(Self { shared, queue, clock, writer, _lock: Some(lock) }))
     }
 
     /// The eye's end.

@@ -188,8 +188,9 @@ impl Owner {
         let file = disk.open(path, How::Write)?;
         if length < bytes.len() {
             file.set_length(length as u64)?;
-            file.sync()?;
         }
+        // What a killed process said and never synced is heeded from now on: it has to last.
+        file.sync()?;
         Ok((Self { disk, path: path.into(), file, length: length as u64 }, state, damaged))
     }
 

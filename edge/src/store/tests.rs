@@ -8,6 +8,8 @@ use smol::channel::Receiver;
 use std::collections::BTreeMap;
 use std::fs;
 
+mod crash;
+mod disk;
 mod faults;
 
 const PLENTY: Limits = Limits { keep_bytes: 1 << 30, keep_days: 36_500 };
@@ -98,6 +100,15 @@ fn closed(recorder: &Recorder, length: usize) -> EventId {
     let id = opened(recorder, length);
     assert!(recorder.record(Change::Closed { id, ended: UnixMs(THEN + id.0 + 5) }));
     id
+}
+
+impl Store {
+    /// Reads what a writer on the test's own thread wrote.
+    fn beside(writer: &Writer) -> Self {
+        let shared = Arc::clone(writer.shared());
+        let (queue, _) = sync_channel(1);
+        Self { shared, queue, clock: writer.clock, writer: Mutex::new(None), _lock: None }
+    }
 }
 
 /// Waits until the writer has done all it was told before.
@@ -528,5 +539,9 @@ impl Random {
     fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         usize::try_from(self.0 >> 33).unwrap() % limit
+    }
+
+    fn byte(&mut self) -> u8 {
+        u8::try_from(self.below(256)).unwrap()
     }
 }

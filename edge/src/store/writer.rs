@@ -439,7 +439,7 @@ impl Writer {
         self.settle(group).map(drop)
     }
 
-    fn harden(&mut self) -> Result<(), Fault> {
+    pub(super) fn harden(&mut self) -> Result<(), Fault> {
         if self.is_behind() {
             return Ok(());
         }
