@@ -13,7 +13,7 @@ use redb::{
     AccessGuard, Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata,
     StorageBackend, TableDefinition, WriteTransaction,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -167,15 +167,26 @@ impl Index {
             let file = disk.open(path, How::Write)?;
             let mut builder = Database::builder();
             builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-            let database = builder.create_with_backend(Pages(file))?;
-            let transaction = database.begin_write()?;
-            transaction.open_table(EVENTS)?;
-            transaction.open_table(OPEN)?;
-            transaction.open_table(SEGMENTS)?;
-            transaction.open_table(STATE)?;
-            transaction.commit()?;
-            Ok(Self { database })
+            Self::over(builder.create_with_backend(Pages(file))?)
         })
+    }
+
+    /// An empty index that goes with the process: for a card that takes none.
+    pub(super) fn in_memory() -> Result<Self> {
+        isolated(|| {
+            let backend = redb::backends::InMemoryBackend::new();
+            Self::over(Database::builder().create_with_backend(backend)?)
+        })
+    }
+
+    fn over(database: Database) -> Result<Self> {
+        let transaction = database.begin_write()?;
+        transaction.open_table(EVENTS)?;
+        transaction.open_table(OPEN)?;
+        transaction.open_table(SEGMENTS)?;
+        transaction.open_table(STATE)?;
+        transaction.commit()?;
+        Ok(Self { database })
     }
 
     /// Starts a batch of changes.
@@ -190,7 +201,7 @@ impl Index {
                     unseal(0, bytes).and_then(State::parse).ok_or(Damaged)
                 })?
             };
-            Ok(Batch { transaction, state, waiting: HashMap::new(), damaged: 0 })
+            Ok(Batch { transaction, state, waiting: HashMap::new(), damaged: BTreeMap::new() })
         })
     }
 
@@ -318,7 +329,15 @@ pub(super) struct Batch {
     state: State,
     /// Pictures whose event's record has not come yet.
     waiting: HashMap<u64, [Option<Location>; 2]>,
-    damaged: u64,
+    /// Damaged stretches met, by segment.
+    damaged: BTreeMap<u32, u64>,
+}
+
+/// What one segment says of an event.
+#[derive(Debug, Default)]
+struct Past {
+    record: Option<(Location, Event)>,
+    pictures: [Option<Location>; 2],
 }
 
 impl Batch {
@@ -330,7 +349,7 @@ impl Batch {
             Tag::Picture => self.waiting.entry(id).or_default()[1] = Some(at),
             Tag::Event => match parse_event(id, record.bytes) {
                 Some(event) => return self.put(at, event),
-                None => self.damaged += 1,
+                None => self.hurt(at.segment),
             },
             Tag::Gone => {
                 self.seen(id);
@@ -341,11 +360,13 @@ impl Batch {
                     self.state.last = UnixMs(ms);
                 }
             }
-            Tag::Marks | Tag::Name | Tag::Client | Tag::Revoked | Tag::Notifications => {
-                self.damaged += 1;
-            }
+            _ => self.hurt(at.segment),
         }
         Ok(())
+    }
+
+    fn hurt(&mut self, segment: u32) {
+        *self.damaged.entry(segment).or_default() += 1;
     }
 
     fn put(&mut self, at: Location, event: Event) -> Result<()> {
@@ -362,27 +383,90 @@ impl Batch {
         let (first, last) = parts
             .chain(before)
             .fold((at.segment, at.segment), |(low, high), s| (low.min(s), high.max(s)));
-        let started = event.started;
-        let ended = event.ended.is_some();
-        let entry = Entry { event, record: at, thumbnail, picture, first, last };
+        self.store(Entry { event, record: at, thumbnail, picture, first, last })
+    }
+
+    /// Writes an entry, and what the other tables say because of it.
+    fn store(&mut self, entry: Entry) -> Result<()> {
+        let (id, started) = (entry.event.id.0, entry.event.started);
         isolated(|| {
             let sealed = seal(id, &entry.write());
             self.transaction.open_table(EVENTS)?.insert(id, sealed.as_slice())?;
             let mut open = self.transaction.open_table(OPEN)?;
-            if ended {
+            if entry.event.ended.is_some() {
                 open.remove(id)?
             } else {
                 open.insert(id, ())?
             };
             let mut segments = self.transaction.open_table(SEGMENTS)?;
-            for segment in [Some(at), thumbnail, picture].into_iter().flatten() {
-                let key = u64::from(segment.segment);
+            for (_, at) in entry.parts() {
+                let key = u64::from(at.segment);
                 let known = segments.get(key)?.map(|value| newest(key, value.value()));
                 let time = known.transpose()?.map_or(started, |known| known.max(started));
                 segments.insert(key, seal(key, &time.0.to_be_bytes()).as_slice())?;
             }
             Ok(())
         })
+    }
+
+    /// Takes in a segment that is older than all the index has: what is known stays, what lacks
+    /// is filled. Events in `gone` stay gone; those that this segment buries are added.
+    pub(super) fn fill(
+        &mut self,
+        number: u32,
+        bytes: &[u8],
+        gone: &mut HashSet<u64>,
+    ) -> Result<()> {
+        let start = usize::try_from(SEGMENT_HEADER_BYTES).map_err(|_| Damaged)?;
+        let mut past: BTreeMap<u64, Past> = BTreeMap::new();
+        for found in Walk::new(bytes, start) {
+            let Found::Record(at, record) = found else {
+                self.hurt(number);
+                continue;
+            };
+            let at = location(number, at, &record)?;
+            match record.tag {
+                Tag::Thumbnail => past.entry(record.id).or_default().pictures[0] = Some(at),
+                Tag::Picture => past.entry(record.id).or_default().pictures[1] = Some(at),
+                Tag::Event => match parse_event(record.id, record.bytes) {
+                    Some(event) => {
+                        past.entry(record.id).or_default().record = Some((at, event));
+                    }
+                    None => self.hurt(number),
+                },
+                Tag::Gone => {
+                    self.seen(record.id);
+                    gone.insert(record.id);
+                }
+                Tag::Beat => {}
+                _ => self.hurt(number),
+            }
+        }
+        for (id, past) in past {
+            self.seen(id);
+            if !gone.contains(&id) {
+                self.fill_event(id, number, past)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fill_event(&mut self, id: u64, number: u32, past: Past) -> Result<()> {
+        let [thumbnail, picture] = past.pictures;
+        let entry = match (self.get(id)?, past.record) {
+            (Some(entry), _) => Entry {
+                thumbnail: entry.thumbnail.or(thumbnail),
+                picture: entry.picture.or(picture),
+                first: entry.first.min(number),
+                ..entry
+            },
+            (None, Some((record, event))) => {
+                Entry { event, record, thumbnail, picture, first: number, last: number }
+            }
+            // Pictures of an event whose record never came.
+            (None, None) => return Ok(()),
+        };
+        self.store(entry)
     }
 
     fn seen(&mut self, id: u64) {
@@ -417,8 +501,8 @@ impl Batch {
     }
 
     /// Takes in every record of `log` from where the index stands to the end; the count of
-    /// damaged stretches.
-    pub(super) fn replay(&mut self, log: &Log) -> Result<u64> {
+    /// damaged stretches, by segment.
+    pub(super) fn replay(&mut self, log: &Log) -> Result<BTreeMap<u32, u64>> {
         let from = self.state.position;
         let known = log.segments().get(&from.segment);
         if known.is_some_and(|length| u64::from(from.offset) > *length) || from > log.synced() {
@@ -428,7 +512,7 @@ impl Batch {
             let start = if number == from.segment { u64::from(from.offset) } else { 0 };
             let start = usize::try_from(start.max(SEGMENT_HEADER_BYTES)).map_err(|_| Damaged)?;
             let Ok(bytes) = log.read_segment(number) else {
-                self.damaged += 1;
+                self.hurt(number);
                 continue;
             };
             for found in Walk::new(&bytes, start) {
@@ -436,13 +520,13 @@ impl Batch {
                     Found::Record(at, record) => {
                         self.apply(location(number, at, &record)?, &record)?;
                     }
-                    Found::Damage(_) | Found::Torn(_) => self.damaged += 1,
+                    Found::Damage(_) | Found::Torn(_) => self.hurt(number),
                 }
             }
         }
         self.waiting.clear();
         self.sweep(log)?;
-        Ok(self.damaged)
+        Ok(std::mem::take(&mut self.damaged))
     }
 
     /// Takes out what lay in segments that are gone: retention deleted them after the index was
@@ -490,6 +574,11 @@ impl Batch {
             }
             Ok(transaction.commit()?)
         })
+    }
+
+    /// Damaged stretches met, by segment.
+    pub(super) fn damaged(&self) -> &BTreeMap<u32, u64> {
+        &self.damaged
     }
 
     /// What the index will know of the log once this is committed.

@@ -6,7 +6,8 @@
 //! What was synced is never written again; a torn tail is cut when the log is opened.
 
 use super::disk::{self, Disk, How, Medium};
-use super::record::{Found, HEADER_BYTES, RECORD_BYTES, Record, Tag, Walk};
+use super::record::{Found, HEADER_BYTES, RECORD_BYTES, Record, Tag, Walk, time_of};
+use edge_core::time::UnixMs;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,9 @@ pub(super) const SEGMENT_HEADER_BYTES: u64 = HEADER_LENGTH as u64;
 /// The same, as memory counts.
 const HEADER_LENGTH: usize = 28;
 const MAGIC: [u8; 8] = *b"NJSEG\0\0\x01";
+
+/// How far back the log is read for the last time it speaks of.
+const TIMED_SEGMENTS: usize = 4;
 
 /// Where a record lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +55,8 @@ pub(super) struct Log {
     /// A sync failed: nothing more is trusted to this tail.
     broken: bool,
     next_id: u64,
-    damaged: u64,
+    /// Damaged stretches found when opening, by segment.
+    damaged: BTreeMap<u32, u64>,
 }
 
 impl Log {
@@ -60,10 +65,13 @@ impl Log {
         disk.make_folder(folder)?;
         let mut segments = list(&*disk, folder)?;
         let mut next_id = 1;
-        let mut damaged = 0;
+        let mut damaged = BTreeMap::new();
         while let Some((&number, _)) = segments.last_key_value() {
             let tail = heal_tail(&*disk, &path(folder, number), number)?;
-            damaged += tail.damaged;
+            next_id = next_id.max(tail.next_id);
+            if tail.damaged > 0 {
+                damaged.insert(number, tail.damaged);
+            }
             if let Some(length) = tail.length {
                 segments.insert(number, length);
                 break;
@@ -134,9 +142,24 @@ impl Log {
         self.next_id
     }
 
-    /// Damaged stretches found when opening.
-    pub(super) fn damaged(&self) -> u64 {
-        self.damaged
+    /// Damaged stretches found when opening, by segment.
+    pub(super) fn damaged(&self) -> &BTreeMap<u32, u64> {
+        &self.damaged
+    }
+
+    /// The last time the newest segments speak of; 0 where they speak of none.
+    pub(super) fn last_time(&self) -> UnixMs {
+        let start = HEADER_LENGTH;
+        let newest = self.segments.keys().rev().take(TIMED_SEGMENTS);
+        let times = newest.filter_map(|number| {
+            let bytes = self.read_segment(*number).ok()?;
+            let records = Walk::new(&bytes, start).filter_map(|found| match found {
+                Found::Record(_, record) => time_of(&record),
+                Found::Damage(_) | Found::Torn(_) => None,
+            });
+            records.last()
+        });
+        times.into_iter().next().unwrap_or_default()
     }
 
     /// Puts a record behind the others; it is safe after [`Log::sync`]. A new segment's header
@@ -293,6 +316,8 @@ struct Tail {
     /// Its length now; `None` when it held nothing and was deleted.
     length: Option<u64>,
     damaged: u64,
+    /// Above every id its records speak of.
+    next_id: u64,
 }
 
 /// Cuts what was being written when the power went. A segment that never got its header and
@@ -301,10 +326,10 @@ fn heal_tail(disk: &dyn Disk, path: &Path, number: u32) -> io::Result<Tail> {
     let bytes = disk::read(disk, path)?;
     let header = HEADER_LENGTH;
     let mut length = bytes.len();
-    let mut damaged = 0;
+    let (mut damaged, mut next_id) = (0, 1);
     for found in Walk::new(&bytes, header) {
         match found {
-            Found::Record(..) => {}
+            Found::Record(_, record) => next_id = next_id.max(record.id.saturating_add(1)),
             Found::Damage(_) => damaged += 1,
             Found::Torn(at) => length = at,
         }
@@ -312,7 +337,7 @@ fn heal_tail(disk: &dyn Disk, path: &Path, number: u32) -> io::Result<Tail> {
     if read_header(disk, path, number)?.is_none() {
         if length <= header {
             disk.remove(path)?;
-            return Ok(Tail { length: None, damaged });
+            return Ok(Tail { length: None, damaged, next_id });
         }
         damaged += 1;
     }
@@ -321,5 +346,5 @@ fn heal_tail(disk: &dyn Disk, path: &Path, number: u32) -> io::Result<Tail> {
         file.set_length(length as u64)?;
         file.sync()?;
     }
-    Ok(Tail { length: Some(length as u64), damaged })
+    Ok(Tail { length: Some(length as u64), damaged, next_id })
 }

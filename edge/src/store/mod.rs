@@ -9,6 +9,7 @@
 //! ```
 //! An event is listed only once the card has it.
 
+mod ballast;
 mod disk;
 #[cfg(test)]
 mod fault;

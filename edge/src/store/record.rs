@@ -197,6 +197,18 @@ pub(super) fn parse_event(id: u64, bytes: &[u8]) -> Option<Event> {
     })
 }
 
+/// The time a record speaks of.
+pub(super) fn time_of(record: &Record<'_>) -> Option<UnixMs> {
+    match record.tag {
+        Tag::Event => {
+            let event = parse_event(record.id, record.bytes)?;
+            Some(event.ended.unwrap_or(event.started))
+        }
+        Tag::Beat => Take(record.bytes).number().map(UnixMs),
+        _ => None,
+    }
+}
+
 /// Takes fields from the front of bytes.
 #[derive(Debug)]
 pub(super) struct Take<'a>(pub(super) &'a [u8]);

@@ -127,18 +127,47 @@ impl Writer {
                 self.append(&mut group, Tag::Gone, id, &[])?;
             }
         }
-        self.log.sync()?;
-        let mut batch = self.batch(&group)?;
+        self.settle(group)?;
+        // Where the card does not let it go, what only it speaks of stays listed.
+        self.log.delete(number)?;
+        self.spans.remove(&number);
+        let mut batch = self.shared.index().batch()?;
         for id in &forgotten {
             batch.forget(*id)?;
         }
         batch.forget_segment(number)?;
         self.commit(batch, false)?;
-        self.log.delete(number)?;
-        self.spans.remove(&number);
         self.shared.bytes.store(self.log.bytes(), std::sync::atomic::Ordering::Relaxed);
         for id in forgotten {
             self.gone(EventId(id));
+        }
+        Ok(())
+    }
+
+    /// Deletes the oldest segment with nothing pinned in it, without an index to ask.
+    pub(super) fn drop_oldest_unread(&mut self) {
+        let pinned = self.pinned();
+        let sealed: Vec<u32> = self.log.segments().keys().copied().collect();
+        for &number in sealed.iter().take(sealed.len().saturating_sub(1)) {
+            let Ok((ids, _)) = self.inhabitants(number) else { continue };
+            if ids.is_disjoint(&pinned) {
+                let dropped = self.drop_unread(number, &ids);
+                return self.note_fault(dropped);
+            }
+        }
+    }
+
+    fn drop_unread(&mut self, number: u32, ids: &BTreeSet<u64>) -> Result<(), Fault> {
+        self.log.delete(number)?;
+        self.spans.remove(&number);
+        if self.is_filling() {
+            let mut batch = self.shared.index().batch()?;
+            for id in ids {
+                if batch.get(*id)?.is_some_and(|entry| entry.record.segment == number) {
+                    batch.forget(*id)?;
+                }
+            }
+            self.commit(batch, false)?;
         }
         Ok(())
     }

@@ -10,7 +10,10 @@ use std::fs;
 
 mod crash;
 mod disk;
+mod errors;
 mod faults;
+mod history;
+mod rot;
 
 const PLENTY: Limits = Limits { keep_bytes: 1 << 30, keep_days: 36_500 };
 /// A moment the clock was set.
@@ -29,14 +32,14 @@ impl Folder {
         Self(path)
     }
 
-    /// A copy of everything in it: what a kill at this moment leaves.
+    /// A copy of everything in it, but the ballast: what a kill at this moment leaves.
     fn copy(&self) -> Self {
         let copy = Self::new("copy");
         fs::create_dir_all(copy.0.join("log")).unwrap();
         for folder in ["", "log"] {
             for entry in fs::read_dir(self.0.join(folder)).unwrap() {
                 let entry = entry.unwrap();
-                if entry.file_type().unwrap().is_file() {
+                if entry.file_type().unwrap().is_file() && entry.file_name() != "ballast" {
                     fs::copy(entry.path(), copy.0.join(folder).join(entry.file_name())).unwrap();
                 }
             }
