@@ -303,21 +303,26 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Opens an index and takes in what came after it; with the damaged stretches by segment.
-pub(super) fn catch_up(
-    disk: &dyn Disk,
-    path: &Path,
-    log: &Log,
-) -> Result<(Index, BTreeMap<u32, u64>), Damaged> {
+/// An index that has all the log has.
+pub(super) struct Caught {
+    pub(super) index: Index,
+    /// Damaged stretches met, by segment.
+    pub(super) damaged: BTreeMap<u32, u64>,
+    /// It had everything before: the last stop was clean.
+    pub(super) is_whole: bool,
+}
+
+/// Opens an index and takes in what came after it.
+pub(super) fn catch_up(disk: &dyn Disk, path: &Path, log: &Log) -> Result<Caught, Damaged> {
     drop(disk.open(path, How::Read)?);
     let index = Index::open(disk, path)?;
     let mut batch = index.batch()?;
-    let before = batch.state();
+    let is_whole = batch.state().position == log.synced();
     let damaged = batch.replay(log)?;
-    if before.position != log.synced() {
+    if !is_whole {
         batch.commit(log, 0, true)?;
     }
-    Ok((index, damaged))
+    Ok(Caught { index, damaged, is_whole })
 }
 
 /// Sets the old index aside, where the last one set aside was, and makes an empty one that

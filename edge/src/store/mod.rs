@@ -18,8 +18,10 @@ mod index;
 mod log;
 mod mend;
 mod owner;
+mod placing;
 mod record;
 mod retention;
+mod scrub;
 mod writer;
 
 use crate::clock::Clock;
@@ -33,6 +35,7 @@ use index::{Entry, Index};
 use log::Location;
 use owner::{Marks, Word};
 use record::Tag;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -143,6 +146,10 @@ pub struct Figures {
     pub bytes: u64,
     /// When the oldest event opened.
     pub oldest: Option<UnixMs>,
+    /// When the whole log was last read.
+    pub scrubbed: Option<UnixMs>,
+    /// Whether the index is being made anew: not everything is listed yet.
+    pub rebuilding: bool,
     /// Damaged stretches found since the start.
     pub quarantined: u64,
 }
@@ -227,8 +234,12 @@ struct Shared {
     next_id: AtomicU64,
     bytes: AtomicU64,
     quarantined: AtomicU64,
+    /// The index does not have everything.
+    rebuilding: AtomicBool,
     /// A reader met damage in the index: the writer makes it anew.
     suspect: AtomicBool,
+    /// Segments in which a reader met damage.
+    suspects: Mutex<BTreeSet<u32>>,
 }
 
 impl Shared {
@@ -246,6 +257,16 @@ impl Shared {
 
     fn failed(&self, source: Option<io::Error>) -> Error {
         Error::new(Kind::Failed, &self.dir, source)
+    }
+
+    /// A reader met damage there: the writer looks, and counts it once.
+    fn suspect_segment(&self, segment: u32) {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner).insert(segment);
+    }
+
+    /// The segments in which readers met damage; none is kept.
+    fn take_suspects(&self) -> BTreeSet<u32> {
+        std::mem::take(&mut *self.suspects.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// An answer of the index; damage is noted for the writer.
@@ -402,7 +423,7 @@ impl Store {
             // Retention may have carried it over between the two looks.
             let again = place(look()?);
             if again == found {
-                self.shared.quarantined.fetch_add(1, Ordering::Relaxed);
+                self.shared.suspect_segment(at.segment);
                 return Ok(None);
             }
             found = again;
@@ -501,7 +522,9 @@ impl Store {
         let (events, oldest) = self.shared.heed(self.shared.index().figures())?;
         let bytes = self.shared.bytes.load(Ordering::Relaxed);
         let quarantined = self.shared.quarantined.load(Ordering::Relaxed);
-        Ok(Figures { events, bytes, oldest, quarantined })
+        let scrubbed = self.shared.owner(|owner| owner.scrubbed).map(|last| last.at);
+        let rebuilding = self.shared.rebuilding.load(Ordering::Relaxed);
+        Ok(Figures { events, bytes, oldest, scrubbed, rebuilding, quarantined })
     }
 
     /// Has the writer do something and waits for its answer.

@@ -34,6 +34,17 @@ pub(super) struct State {
     pub(super) clients: BTreeMap<u64, Client>,
     /// The highest client id ever given.
     pub(super) last_client: u64,
+    pub(super) scrubbed: Option<Scrubbed>,
+    /// The day that retention goes by; 0: none yet.
+    pub(super) day: UnixMs,
+}
+
+/// What the last reading of the whole log found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Scrubbed {
+    pub(super) at: UnixMs,
+    /// Damaged stretches in the log.
+    pub(super) damaged: u64,
 }
 
 /// One thing said.
@@ -44,6 +55,8 @@ pub(super) enum Word {
     Notifications(bool),
     Client(Client),
     Revoked(u64),
+    Scrubbed(Scrubbed),
+    Day(UnixMs),
 }
 
 impl State {
@@ -63,6 +76,8 @@ impl State {
             }
             Word::Name(name) => self.name = Some(name),
             Word::Notifications(wanted) => self.notifications = wanted,
+            Word::Scrubbed(scrubbed) => self.scrubbed = Some(scrubbed),
+            Word::Day(day) => self.day = day,
             Word::Client(client) => {
                 self.last_client = self.last_client.max(client.id);
                 self.clients.insert(client.id, client);
@@ -85,6 +100,8 @@ impl State {
             .chain(self.name.clone().map(Word::Name))
             .chain(self.notifications.then_some(Word::Notifications(true)))
             .chain(clients)
+            .chain(self.scrubbed.map(Word::Scrubbed))
+            .chain(Some(self.day).filter(|day| day.0 > 0).map(Word::Day))
             .chain(marks)
     }
 }
@@ -100,6 +117,10 @@ impl Word {
             Self::Notifications(wanted) => (Tag::Notifications, 0, vec![u8::from(*wanted)]),
             Self::Client(client) => (Tag::Client, client.id, client_bytes(client)),
             Self::Revoked(id) => (Tag::Revoked, *id, Vec::new()),
+            Self::Scrubbed(Scrubbed { at, damaged }) => {
+                (Tag::Scrub, 0, [at.0.to_be_bytes(), damaged.to_be_bytes()].concat())
+            }
+            Self::Day(day) => (Tag::Day, 0, day.0.to_be_bytes().into()),
         };
         Record { tag, id, bytes: &bytes }.write(out);
     }
@@ -122,6 +143,11 @@ impl Word {
                 Self::Client(Client { id: record.id, name, paired, last_used, token_hash })
             }
             Tag::Revoked => Self::Revoked(record.id),
+            Tag::Scrub => {
+                let at = UnixMs(take.number()?);
+                Self::Scrubbed(Scrubbed { at, damaged: take.number()? })
+            }
+            Tag::Day => Self::Day(UnixMs(take.number()?)),
             Tag::Event | Tag::Thumbnail | Tag::Picture | Tag::Gone | Tag::Beat => return None,
         })
     }
@@ -308,6 +334,8 @@ mod tests {
             Word::Marks(EventId(5), star),
             Word::Marks(EventId(5), Marks::default()),
             Word::Notifications(true),
+            Word::Scrubbed(Scrubbed { at: UnixMs(8), damaged: 9 }),
+            Word::Day(UnixMs(10)),
         ] {
             state.hear(word);
         }

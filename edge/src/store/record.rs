@@ -44,16 +44,22 @@ pub(super) enum Tag {
     Revoked = 19,
     /// Whether Ambianic's notifications are wanted, 1 byte; the id is 0.
     Notifications = 20,
+    /// When the whole log was last read, and the damaged stretches known then, 8 bytes each.
+    Scrub = 21,
+    /// The day that retention goes by, as milliseconds, 8 bytes.
+    Day = 22,
 }
 
 impl Tag {
     fn from_byte(byte: u8) -> Option<Self> {
         use Tag::{
-            Beat, Client, Event, Gone, Marks, Name, Notifications, Picture, Revoked, Thumbnail,
+            Beat, Client, Day, Event, Gone, Marks, Name, Notifications, Picture, Revoked, Scrub,
+            Thumbnail,
         };
-        let all =
-            [Event, Thumbnail, Picture, Gone, Beat, Marks, Name, Client, Revoked, Notifications];
-        all.into_iter().find(|tag| *tag as u8 == byte)
+        let log = [Event, Thumbnail, Picture, Gone, Beat];
+        let owner = [Marks, Name, Client, Revoked, Notifications, Scrub, Day];
+        let mut all = log.into_iter().chain(owner);
+        all.find(|tag| *tag as u8 == byte)
     }
 }
 

@@ -14,6 +14,7 @@ mod errors;
 mod faults;
 mod history;
 mod rot;
+mod times;
 
 const PLENTY: Limits = Limits { keep_bytes: 1 << 30, keep_days: 36_500 };
 /// A moment the clock was set.

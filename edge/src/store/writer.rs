@@ -4,9 +4,11 @@ use super::disk::Disk;
 use super::index::Index;
 use super::index::{Batch, Damaged};
 use super::log::{Location, Log, SEGMENT_BYTES, SEGMENT_HEADER_BYTES};
-use super::mend::{Health, begin, catch_up};
+use super::mend::{Caught, Health, begin, catch_up};
 use super::owner::{Marks, Owner, Word};
+use super::placing::Placing;
 use super::record::{RECORD_BYTES, Record, Tag, write_event};
+use super::scrub::Scrub;
 use super::{Change, Client, Error, Kind, Limits, Pictures, Shared};
 use crate::clock::Clock;
 use crate::notice::{Bell, What};
@@ -18,7 +20,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 /// Changes that share one sync.
@@ -102,13 +104,17 @@ pub(super) struct Writer {
     /// Lowest and highest event id in segments that are no longer written.
     pub(super) spans: HashMap<u32, Option<(u64, u64)>>,
     dirty: bool,
-    /// The ballast was looked after since the start.
-    is_ballasted: bool,
+    /// What each hour is looked after was so since the start.
+    is_looked_after: bool,
     /// Events below were there when the store opened.
     pub(super) born: u64,
     /// The last time the log spoke of then.
     last: UnixMs,
     pub(super) health: Health,
+    pub(super) scrub: Scrub,
+    pub(super) placing: Placing,
+    /// Since when the wall clock is further on than it should be.
+    pub(super) ahead: Option<Instant>,
 }
 
 /// Records of one group: appended, not yet in the index.
@@ -143,8 +149,12 @@ impl Writer {
         let unread = |Damaged| Error::new(Kind::Failed, dir, None);
         let caught = catch_up(&*disk, &dir.join("index.redb"), &log);
         let is_lost = caught.is_err();
+        let mut is_clean = fresh;
         let (index, filling, damaged) = match caught {
-            Ok((index, damaged)) => (index, None, damaged),
+            Ok(Caught { index, damaged, is_whole }) => {
+                is_clean |= is_whole && log.damaged().is_empty();
+                (index, None, damaged)
+            }
             Err(Damaged) => {
                 if !fresh {
                     say!("store: the index is missing or damaged; it is made anew from the log");
@@ -170,6 +180,8 @@ impl Writer {
             next_id: AtomicU64::new(next_id),
             quarantined: AtomicU64::new(lost),
             suspect: AtomicBool::new(false),
+            suspects: Mutex::default(),
+            rebuilding: AtomicBool::new(false),
         });
         let now = clock.now();
         let mut writer = Self {
@@ -188,16 +200,23 @@ impl Writer {
             retained: 0,
             spans: HashMap::new(),
             dirty: false,
-            is_ballasted: false,
+            is_looked_after: false,
             born: next_id,
             last,
             health: Health::new(filling, is_lost),
+            scrub: Scrub::default(),
+            placing: Placing::new(now, clock.unix_ms()),
+            ahead: None,
         };
         for (segment, stretches) in damaged.iter().chain(&writer.log.damaged().clone()) {
             writer.found_damage(*segment, *stretches);
         }
+        if !is_clean {
+            writer.begin_scrub();
+        }
         if is_lost {
             writer.fill(OPEN_MS);
+            writer.shared.rebuilding.store(!writer.is_whole(), Ordering::Relaxed);
         } else {
             writer.forget_lost_marks().map_err(|fault| writer.error(&fault))?;
             writer.close_left_open().map_err(|fault| writer.error(&fault))?;
@@ -265,13 +284,13 @@ impl Writer {
     }
 
     /// Appends one change's records to the log.
-    fn stage(&mut self, group: &mut Group, change: &Change) -> Result<(), Fault> {
+    pub(super) fn stage(&mut self, group: &mut Group, change: &Change) -> Result<(), Fault> {
         match change {
             Change::Opened { event, pictures } | Change::Improved { event, pictures } => {
                 if self.deleted.contains(&event.id.0) {
                     return Ok(());
                 }
-                self.stage_event(group, event.clone(), pictures)
+                self.stage_event(group, self.placing.place(event.clone()), pictures)
             }
             Change::Closed { id, ended } => {
                 if self.deleted.contains(&id.0) {
@@ -279,8 +298,10 @@ impl Writer {
                 }
                 let known = group.events.get(&id.0).or_else(|| self.open.get(&id.0));
                 let Some(event) = known.cloned() else { return Ok(()) };
-                let ended = Some((*ended).max(event.started));
-                self.stage_event(group, Event { ended, ..event }, &Pictures::default())
+                let ended = Some(*ended);
+                let mut event = self.placing.place(Event { ended, ..event });
+                event.ended = event.ended.max(Some(event.started));
+                self.stage_event(group, event, &Pictures::default())
             }
         }
     }
@@ -449,6 +470,7 @@ impl Writer {
             self.note(Err(Fault::Index));
         }
         self.mend();
+        self.shared.rebuilding.store(!self.is_whole(), Ordering::Relaxed);
         if !self.open.is_empty() && now.since_ms(self.beaten) >= BEAT_MS {
             self.beaten = now;
             let beaten = self.beat();
@@ -459,9 +481,12 @@ impl Writer {
             self.rounded = now;
             self.save_uses();
         }
-        if round || !std::mem::replace(&mut self.is_ballasted, true) {
+        if round || !std::mem::replace(&mut self.is_looked_after, true) {
             self.take_ballast();
+            self.plan_scrub();
         }
+        self.place_events();
+        self.scrub();
         if !self.is_whole() {
             return;
         }

@@ -102,6 +102,10 @@ pub struct Card {
     pub bytes: u64,
     /// When the oldest event opened.
     pub oldest_ms: Option<u64>,
+    /// When the whole log was last read for damage.
+    pub scrubbed_ms: Option<u64>,
+    /// Whether the index is being made anew: not everything is listed yet.
+    pub rebuilding: bool,
     /// Damaged stretches found since the start.
     pub quarantined: u64,
 }

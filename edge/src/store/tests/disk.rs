@@ -311,6 +311,11 @@ impl Memory {
         self.state().failing = failing;
     }
 
+    /// Flips a bit under an open store.
+    pub(super) fn spoil(&self, path: &Path, at: usize) {
+        self.state().contents.named(path).unwrap()[at] ^= 1;
+    }
+
     /// Leaves room for so many bytes in all.
     pub(super) fn limit(&self, room: Option<usize>) {
         self.state().room = room;

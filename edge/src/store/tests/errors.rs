@@ -36,8 +36,7 @@ fn work_through(seed: u64, nth: u64, length: u64, kind: io::ErrorKind) {
         assert!(step < 2000, "it asks nothing more of the disk");
     }
     // A minute later.
-    sim.writer.health.rebuilt = None;
-    sim.writer.tick();
+    sim.pass(60_000);
     sim.writer.fill(u64::MAX);
     if kind == io::ErrorKind::StorageFull && length > 1 {
         note_retention(&sim, &mut history, 0);

@@ -2,6 +2,7 @@
 
 use super::disk::Memory;
 use super::*;
+use crate::clock::Told;
 use std::fmt::Debug;
 
 const LIMITS: Limits = Limits { keep_bytes: 512 * 1024, keep_days: 36_500 };
@@ -50,6 +51,8 @@ pub(super) struct Sim {
     pub(super) disk: Memory,
     pub(super) writer: Writer,
     pub(super) store: Store,
+    /// What the clock says.
+    pub(super) told: &'static Told,
 }
 
 impl Sim {
@@ -57,16 +60,28 @@ impl Sim {
     pub(super) fn open(disk: Memory) -> Result<Self, Error> {
         let (bell, _) = notice::bell();
         let dir = Path::new("/card");
-        let clock = Clock::start();
+        let (clock, told) = Clock::told(0, THEN + 1_000_000);
         let mut writer = Writer::open(Arc::new(disk.clone()), dir, LIMITS, clock, Arc::new(bell))?;
         writer.fill(u64::MAX);
         let store = Store::beside(&writer);
-        Ok(Self { disk, writer, store })
+        Ok(Self { disk, writer, store, told })
     }
 
     /// When something was shown that is done now, or is not.
     fn shown(&self, done: bool) -> usize {
         if done { self.disk.made() } else { NEVER }
+    }
+
+    /// Lets time pass on both clocks, and has the writer look.
+    pub(super) fn pass(&mut self, ms: u64) {
+        self.told.now.fetch_add(ms, Ordering::Relaxed);
+        self.told.unix.fetch_add(ms, Ordering::Relaxed);
+        self.writer.tick();
+    }
+
+    /// Sets the wall clock.
+    pub(super) fn set_clock(&self, unix: u64) {
+        self.told.unix.store(unix, Ordering::Relaxed);
     }
 
     pub(super) fn next(&self) -> EventId {
