@@ -171,6 +171,14 @@ impl Index {
         })
     }
 
+    /// Lets go of a handle on an index that may be damaged: redb writes once more, and may panic.
+    pub(super) fn let_go(index: Arc<Self>) {
+        let _ = isolated(|| {
+            drop(index);
+            Ok(())
+        });
+    }
+
     /// An empty index that goes with the process: for a card that takes none.
     pub(super) fn in_memory() -> Result<Self> {
         isolated(|| {
@@ -383,11 +391,11 @@ impl Batch {
         let (first, last) = parts
             .chain(before)
             .fold((at.segment, at.segment), |(low, high), s| (low.min(s), high.max(s)));
-        self.store(Entry { event, record: at, thumbnail, picture, first, last })
+        self.store(&Entry { event, record: at, thumbnail, picture, first, last })
     }
 
     /// Writes an entry, and what the other tables say because of it.
-    fn store(&mut self, entry: Entry) -> Result<()> {
+    fn store(&mut self, entry: &Entry) -> Result<()> {
         let (id, started) = (entry.event.id.0, entry.event.started);
         isolated(|| {
             let sealed = seal(id, &entry.write());
@@ -445,15 +453,15 @@ impl Batch {
         for (id, past) in past {
             self.seen(id);
             if !gone.contains(&id) {
-                self.fill_event(id, number, past)?;
+                self.fill_event(id, number, &past)?;
             }
         }
         Ok(())
     }
 
-    fn fill_event(&mut self, id: u64, number: u32, past: Past) -> Result<()> {
+    fn fill_event(&mut self, id: u64, number: u32, past: &Past) -> Result<()> {
         let [thumbnail, picture] = past.pictures;
-        let entry = match (self.get(id)?, past.record) {
+        let entry = match (self.get(id)?, past.record.clone()) {
             (Some(entry), _) => Entry {
                 thumbnail: entry.thumbnail.or(thumbnail),
                 picture: entry.picture.or(picture),
@@ -466,7 +474,7 @@ impl Batch {
             // Pictures of an event whose record never came.
             (None, None) => return Ok(()),
         };
-        self.store(entry)
+        self.store(&entry)
     }
 
     fn seen(&mut self, id: u64) {

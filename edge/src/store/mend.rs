@@ -68,7 +68,7 @@ impl Health {
     /// At the start: with an index that is filled, or one that is lost.
     pub(super) fn new(filling: Option<Filling>, is_lost: bool) -> Self {
         let behind = is_lost && filling.is_none();
-        Self { filling, behind, ..Self::default() }
+        Self { behind, filling, ..Self::default() }
     }
 }
 
@@ -170,7 +170,10 @@ impl Writer {
     pub(super) fn begin_anew(&mut self) {
         self.health.rebuilt = Some(self.clock.now());
         if let Ok((index, filling)) = begin(&*self.shared.disk, &self.shared.dir, &self.log) {
-            *self.shared.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
+            let mut place = self.shared.index.write().unwrap_or_else(PoisonError::into_inner);
+            let old = std::mem::replace(&mut *place, Arc::new(index));
+            drop(place);
+            Index::let_go(old);
             self.shared.suspect.store(false, Ordering::Relaxed);
             self.health.behind = false;
             self.health.filling = Some(filling);
@@ -303,31 +306,56 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// An index that has all the log has.
-pub(super) struct Caught {
+/// The index as a store opens it.
+pub(super) struct Begun {
     pub(super) index: Index,
+    pub(super) filling: Option<Filling>,
     /// Damaged stretches met, by segment.
     pub(super) damaged: BTreeMap<u32, u64>,
-    /// It had everything before: the last stop was clean.
-    pub(super) is_whole: bool,
+    /// The index is a new one, or one in memory.
+    pub(super) is_lost: bool,
+    /// It had everything, and nothing is damaged: the last stop was clean.
+    pub(super) is_clean: bool,
 }
 
-/// Opens an index and takes in what came after it.
-pub(super) fn catch_up(disk: &dyn Disk, path: &Path, log: &Log) -> Result<Caught, Damaged> {
-    drop(disk.open(path, How::Read)?);
-    let index = Index::open(disk, path)?;
-    let mut batch = index.batch()?;
-    let is_whole = batch.state().position == log.synced();
-    let damaged = batch.replay(log)?;
-    if !is_whole {
-        batch.commit(log, 0, true)?;
+impl Begun {
+    /// Opens the index and takes in what came after it; or begins a new one.
+    pub(super) fn of(disk: &dyn Disk, dir: &Path, log: &Log) -> Result<Self, Damaged> {
+        if let Ok(caught) = Self::catch_up(disk, &dir.join("index.redb"), log) {
+            return Ok(caught);
+        }
+        if log.bytes() > SEGMENT_HEADER_BYTES {
+            say!("store: the index is missing or damaged; it is made anew from the log");
+        }
+        let (index, filling) = match begin(disk, dir, log) {
+            Ok((index, filling)) => (index, Some(filling)),
+            Err(Damaged) => (Index::in_memory()?, None),
+        };
+        let damaged = log.damaged().clone();
+        Ok(Self { index, filling, damaged, is_lost: true, is_clean: false })
     }
-    Ok(Caught { index, damaged, is_whole })
+
+    fn catch_up(disk: &dyn Disk, path: &Path, log: &Log) -> Result<Self, Damaged> {
+        drop(disk.open(path, How::Read)?);
+        let index = Index::open(disk, path)?;
+        let mut batch = index.batch()?;
+        let is_whole = batch.state().position == log.synced();
+        let mut damaged = batch.replay(log)?;
+        if !is_whole {
+            batch.commit(log, 0, true)?;
+        }
+        for (segment, stretches) in log.damaged() {
+            let known = damaged.entry(*segment).or_default();
+            *known = (*known).max(*stretches);
+        }
+        let is_clean = is_whole && damaged.is_empty();
+        Ok(Self { index, filling: None, damaged, is_lost: false, is_clean })
+    }
 }
 
 /// Sets the old index aside, where the last one set aside was, and makes an empty one that
 /// stands at the log's end.
-pub(super) fn begin(disk: &dyn Disk, dir: &Path, log: &Log) -> Result<(Index, Filling), Damaged> {
+fn begin(disk: &dyn Disk, dir: &Path, log: &Log) -> Result<(Index, Filling), Damaged> {
     let fresh = dir.join("index.new");
     let _ = disk.remove(&fresh);
     let index = Index::open(disk, &fresh)?;

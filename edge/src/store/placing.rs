@@ -44,15 +44,14 @@ impl Placing {
 
     /// The event at its place.
     pub(super) fn place(&self, mut event: Event) -> Event {
-        if let Some(shift_ms) = self.shift_ms {
-            let place = |at: UnixMs| match at.is_plausible() {
-                true => at,
-                false => UnixMs(at.0.saturating_add(shift_ms)),
-            };
-            event.started = place(event.started);
-            event.ended = event.ended.map(place);
-        }
+        event.started = self.at(event.started);
+        event.ended = event.ended.map(|at| self.at(at));
         event
+    }
+
+    fn at(&self, time: UnixMs) -> UnixMs {
+        let shift_ms = self.shift_ms.filter(|_| !time.is_plausible()).unwrap_or(0);
+        UnixMs(time.0.saturating_add(shift_ms))
     }
 }
 
@@ -86,7 +85,9 @@ impl Writer {
                 self.stage(&mut group, &change)?;
             }
             self.settle(group)?;
-            ids.into_iter().for_each(|id| self.bell.ring(What::Event(id)));
+            for id in ids {
+                self.bell.ring(What::Event(id));
+            }
         }
     }
 }

@@ -53,7 +53,9 @@ impl Writer {
     pub(super) fn scrub(&mut self) {
         let suspects = self.shared.take_suspects();
         let is_any = !suspects.is_empty();
-        suspects.into_iter().for_each(|segment| self.scrub_segment(segment));
+        for segment in suspects {
+            self.scrub_segment(segment);
+        }
         if is_any {
             self.tell_damage();
         }
@@ -125,6 +127,6 @@ impl Writer {
             favourite: false,
             reviewed: false,
         };
-        self.record(vec![Change::Opened { event, pictures: Pictures::default() }]);
+        self.record(&[Change::Opened { event, pictures: Pictures::default() }]);
     }
 }

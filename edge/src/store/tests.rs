@@ -487,7 +487,7 @@ fn a_killed_writer_loses_nothing_that_was_listed() {
     use std::process::{Command, Stdio};
     let folder = Folder::new("killed");
     let mut random = Random(3);
-    let mut listed = std::collections::BTreeSet::new();
+    let mut listed = BTreeSet::new();
     for round in 0..20 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["store::tests::child_that_is_killed", "--exact", "--nocapture"])

@@ -1,10 +1,9 @@
 //! The one thread that writes to the card: drains what waits, syncs once, then lists it.
 
 use super::disk::Disk;
-use super::index::Index;
 use super::index::{Batch, Damaged};
 use super::log::{Location, Log, SEGMENT_BYTES, SEGMENT_HEADER_BYTES};
-use super::mend::{Caught, Health, begin, catch_up};
+use super::mend::{Begun, Health};
 use super::owner::{Marks, Owner, Word};
 use super::placing::Placing;
 use super::record::{RECORD_BYTES, Record, Tag, write_event};
@@ -147,24 +146,8 @@ impl Writer {
             );
         }
         let unread = |Damaged| Error::new(Kind::Failed, dir, None);
-        let caught = catch_up(&*disk, &dir.join("index.redb"), &log);
-        let is_lost = caught.is_err();
-        let mut is_clean = fresh;
-        let (index, filling, damaged) = match caught {
-            Ok(Caught { index, damaged, is_whole }) => {
-                is_clean |= is_whole && log.damaged().is_empty();
-                (index, None, damaged)
-            }
-            Err(Damaged) => {
-                if !fresh {
-                    say!("store: the index is missing or damaged; it is made anew from the log");
-                }
-                match begin(&*disk, dir, &log) {
-                    Ok((index, filling)) => (index, Some(filling), BTreeMap::new()),
-                    Err(Damaged) => (Index::in_memory().map_err(unread)?, None, BTreeMap::new()),
-                }
-            }
-        };
+        let Begun { index, filling, damaged, is_lost, is_clean } =
+            Begun::of(&*disk, dir, &log).map_err(unread)?;
         let skip = if is_lost && !fresh { SKIP_IDS } else { 0 };
         let known = index.state().map_err(unread)?;
         let next_id = known.next_id.max(log.next_id()) + skip;
@@ -208,20 +191,25 @@ impl Writer {
             placing: Placing::new(now, clock.unix_ms()),
             ahead: None,
         };
-        for (segment, stretches) in damaged.iter().chain(&writer.log.damaged().clone()) {
-            writer.found_damage(*segment, *stretches);
+        for (segment, stretches) in damaged {
+            writer.found_damage(segment, stretches);
         }
-        if !is_clean {
+        if !is_clean && !fresh {
             writer.begin_scrub();
         }
-        if is_lost {
-            writer.fill(OPEN_MS);
-            writer.shared.rebuilding.store(!writer.is_whole(), Ordering::Relaxed);
-        } else {
-            writer.forget_lost_marks().map_err(|fault| writer.error(&fault))?;
-            writer.close_left_open().map_err(|fault| writer.error(&fault))?;
-        }
+        writer.bring_up(is_lost).map_err(|fault| writer.error(&fault))?;
         Ok(writer)
+    }
+
+    /// Fills an index that is lost, or closes what the last run left open.
+    fn bring_up(&mut self, is_lost: bool) -> Result<(), Fault> {
+        if is_lost {
+            self.fill(OPEN_MS);
+            self.shared.rebuilding.store(!self.is_whole(), Ordering::Relaxed);
+            return Ok(());
+        }
+        self.forget_lost_marks()?;
+        self.close_left_open()
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -243,7 +231,7 @@ impl Writer {
                 let full = changes.len() == GROUP_CHANGES;
                 next = if full { None } else { jobs.try_recv().ok() };
             }
-            self.record(changes);
+            self.record(&changes);
             match next {
                 Some(Job::Ask(run)) => run(&mut self),
                 Some(Job::End) => break,
@@ -255,14 +243,14 @@ impl Writer {
     }
 
     /// Records a group of changes: all or none of them. What the card refuses is tried once more.
-    pub(super) fn record(&mut self, changes: Vec<Change>) {
+    pub(super) fn record(&mut self, changes: &[Change]) {
         if changes.is_empty() {
             return;
         }
-        let mut done = self.try_record(&changes);
+        let mut done = self.try_record(changes);
         if let Err(Fault::Card(_)) = done {
             self.note(done.map(drop));
-            done = self.try_record(&changes);
+            done = self.try_record(changes);
         }
         for id in done.iter().flatten() {
             self.bell.ring(What::Event(*id));

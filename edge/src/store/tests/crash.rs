@@ -68,7 +68,7 @@ impl Cut<'_> {
         let event = event(sim.next());
         assert!(event.id.0 > highest, "an id is given twice");
         let pictures = Pictures::default();
-        sim.writer.record(vec![Change::Opened { event: event.clone(), pictures }]);
+        sim.writer.record(&[Change::Opened { event: event.clone(), pictures }]);
         assert_eq!(sim.store.get(event.id).unwrap(), Some(event), "it goes on");
     }
 

@@ -173,7 +173,9 @@ impl Card {
     fn settle(&mut self, goes: impl Fn(&Change) -> bool) {
         let (settled, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(goes);
         self.waiting = waiting;
-        settled.iter().for_each(|change| self.certain.apply(change));
+        for change in &settled {
+            self.certain.apply(change);
+        }
     }
 
     /// What a cut leaves.

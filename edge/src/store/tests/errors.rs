@@ -48,7 +48,7 @@ fn work_through(seed: u64, nth: u64, length: u64, kind: io::ErrorKind) {
     check(&sim.store, &history, sim.disk.made());
     let last = event(sim.next());
     let pictures = pictures(last.id, 1, 50);
-    sim.writer.record(vec![Change::Opened { event: last.clone(), pictures }]);
+    sim.writer.record(&[Change::Opened { event: last.clone(), pictures }]);
     assert_eq!(sim.store.get(last.id).unwrap().as_ref(), Some(&last), "it records again");
     assert!(sim.writer.delete(last.id).unwrap());
     let cut = sim.disk.made();
@@ -80,4 +80,57 @@ fn a_card_that_refuses_for_a_while_loses_nothing_acknowledged() {
             });
         }
     });
+}
+
+/// Events of 4 kB, a second each; the last is listed as soon as it is recorded, or has to be.
+fn record_many(sim: &mut Sim, many: usize, always: bool) -> EventId {
+    let mut last = EventId(0);
+    for _ in 0..many {
+        last = sim.next();
+        let event = Event { ended: Some(UnixMs(THEN + last.0)), ..event(last) };
+        let change = Change::Opened { event, pictures: pictures(last, 1, 4000) };
+        sim.writer.record(&[change]);
+        if always {
+            assert!(sim.store.get(last).unwrap().is_some(), "{last} is not listed");
+        }
+        sim.pass(1000);
+    }
+    last
+}
+
+#[test]
+fn a_card_that_others_fill_keeps_the_newest_and_what_is_starred() {
+    let mut sim = Sim::open(Memory::default()).unwrap();
+    sim.writer.limits.keep_bytes = 8 << 20;
+    let starred = record_many(&mut sim, 1, true);
+    sim.writer.mark(starred, Some(true), None).unwrap();
+    sim.disk.limit(Some(3 << 20));
+    let last = record_many(&mut sim, 1500, true);
+    let listed = ids(&sim.store);
+    assert!(listed.len() > 50 && listed.len() < 1000, "{} events", listed.len());
+    let newest: Vec<u64> = (0..40).map(|back| last.0 - back).collect();
+    assert_eq!(&listed[..40], newest);
+    assert_eq!(*listed.last().unwrap(), starred.0);
+    let sim = Sim::open(Memory::holding(sim.disk.contents())).unwrap();
+    assert_eq!(ids(&sim.store), listed);
+}
+
+#[test]
+fn a_full_card_without_an_index_gets_one_in_the_end() {
+    let mut sim = Sim::open(Memory::default()).unwrap();
+    sim.writer.limits.keep_bytes = 8 << 20;
+    record_many(&mut sim, 400, true);
+    let mut contents = sim.disk.contents();
+    contents.unname(Path::new("/card/index.redb"));
+    let disk = Memory::holding(contents);
+    disk.limit(Some(0));
+    let mut sim = Sim::open(disk).unwrap();
+    sim.writer.limits.keep_bytes = 8 << 20;
+    assert!(!sim.writer.is_whole());
+    record_many(&mut sim, 100, false);
+    sim.disk.limit(Some(5 << 20));
+    record_many(&mut sim, 70, false);
+    let last = record_many(&mut sim, 30, true);
+    assert!(sim.writer.is_whole());
+    assert_eq!(ids(&sim.store)[0], last.0);
 }

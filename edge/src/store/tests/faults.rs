@@ -26,7 +26,7 @@ impl Bench {
         let id = EventId(self.writer.shared.next_id.fetch_add(1, Ordering::Relaxed));
         let event = Event { started, ended: ended.then_some(started), ..event(id) };
         let pictures = pictures(id, 1, length);
-        self.writer.record(vec![Change::Opened { event, pictures }]);
+        self.writer.record(&[Change::Opened { event, pictures }]);
         id
     }
 
@@ -153,7 +153,7 @@ fn an_index_that_cannot_be_made_holds_nothing_up() {
     bench.writer.note(Err(writer::Fault::Index));
     let tried = bench.writer.health.rebuilt;
     assert!(tried.is_some());
-    bench.writer.record(vec![Change::Closed { id: open, ended: UnixMs(THEN + 7) }]);
+    bench.writer.record(&[Change::Closed { id: open, ended: UnixMs(THEN + 7) }]);
     let third = bench.closed(50);
     bench.writer.tick();
     assert_eq!(bench.writer.health.rebuilt, tried, "once a minute, not for every change");

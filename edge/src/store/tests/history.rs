@@ -168,7 +168,7 @@ fn record_some(sim: &mut Sim, history: &mut History, random: &mut Random) {
         wanted.push((event.clone(), pictures.clone()));
         group.push(Change::Opened { event, pictures });
     }
-    sim.writer.record(group);
+    sim.writer.record(&group);
     for (event, pictures) in wanted {
         let listed = sim.writer.shared.index().get(event.id);
         let done = listed.is_ok_and(|entry| entry.is_some_and(|entry| entry.event == event));
@@ -183,7 +183,7 @@ pub(super) fn note_retention(sim: &Sim, history: &mut History, asked: usize) {
     if !sim.writer.is_whole() {
         return;
     }
-    let listed: std::collections::BTreeSet<u64> = ids(&sim.store).into_iter().collect();
+    let listed: BTreeSet<u64> = ids(&sim.store).into_iter().collect();
     let shown = sim.disk.made();
     for (id, steps) in &mut history.events {
         let there = steps.0.last().is_some_and(|step| step.value.is_some());

@@ -8,6 +8,7 @@ use crate::journal::hush_panics;
 const FLIPS: usize = 2000;
 const ZEROED: usize = 200;
 const CUT_SHORT: usize = 100;
+const LIVE_ROT: usize = 200;
 const PAGE_BYTES: usize = 4096;
 
 /// A store that has lived, and what is in it.
@@ -28,7 +29,7 @@ impl Lived {
             let event = Event { ended: Some(event.started), ..event };
             let pictures = pictures(event.id, 1, 3000);
             let change = Change::Opened { event: event.clone(), pictures: pictures.clone() };
-            sim.writer.record(vec![change]);
+            sim.writer.record(&[change]);
             events.insert(event.id.0, (event, pictures));
         }
         let marked = EventId(*events.keys().next().unwrap());
@@ -97,7 +98,7 @@ impl Lived {
         let next = event(sim.next());
         assert!(!self.events.contains_key(&next.id.0), "an id is given twice");
         let pictures = Pictures::default();
-        sim.writer.record(vec![Change::Opened { event: next.clone(), pictures }]);
+        sim.writer.record(&[Change::Opened { event: next.clone(), pictures }]);
         assert_eq!(sim.store.get(next.id).unwrap(), Some(next), "it goes on");
     }
 }
@@ -153,4 +154,35 @@ fn rot_costs_what_it_hits_and_nothing_else() {
     let Tally { intact, served } = tally;
     println!("{served} of {intact} intact events served");
     assert!(served * 100 >= intact * 99);
+}
+
+#[test]
+fn an_index_that_rots_while_it_is_open_is_made_anew() {
+    hush_panics(true);
+    let lived = Lived::new();
+    let index = Path::new("/card/index.redb");
+    let mut random = Random(4);
+    for _ in 0..LIVE_ROT {
+        let mut sim = Sim::open(Memory::holding(lived.contents.clone())).unwrap();
+        let length = sim.disk.contents().named(index).unwrap().len();
+        for _ in 0..=random.below(40) {
+            sim.disk.spoil(index, random.below(length));
+        }
+        let shown = sim.store.list(&Query { limit: 200, ..Query::default() });
+        let right = |event: &Event| {
+            let (truth, _) = &lived.events[&event.id.0];
+            Event { favourite: false, ..event.clone() } == *truth
+        };
+        let shown = shown.map_or(Vec::new(), |page| page.events);
+        assert!(shown.iter().all(right), "never a wrong event");
+        let next = event(sim.next());
+        let pictures = Pictures::default();
+        sim.writer.record(&[Change::Opened { event: next.clone(), pictures }]);
+        sim.pass(60_000);
+        sim.pass(60_000);
+        sim.writer.fill(u64::MAX);
+        let listed = all(&sim.store);
+        assert_eq!(listed.len(), lived.events.len() + 1);
+        assert!(listed[0] == next && listed[1..].iter().all(right));
+    }
 }

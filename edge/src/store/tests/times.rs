@@ -14,7 +14,7 @@ impl Sim {
         let started = UnixMs(unix);
         let event = Event { started, ended: ended.then_some(started), ..event(id) };
         let pictures = pictures(id, 1, 3000);
-        self.writer.record(vec![Change::Opened { event, pictures }]);
+        self.writer.record(&[Change::Opened { event, pictures }]);
         id
     }
 
@@ -58,10 +58,10 @@ fn events_before_the_clock_is_set_are_placed_once_it_is() {
     assert_eq!(sim.started(open), 9_000 + shift);
     let late = Event { started: UnixMs(9_000), score: 0.9, ..event(open) };
     let pictures = pictures(open, 2, 50);
-    sim.writer.record(vec![Change::Improved { event: late, pictures }]);
+    sim.writer.record(&[Change::Improved { event: late, pictures }]);
     assert_eq!(sim.started(open), 9_000 + shift, "the eye still has the old time");
     let ended = UnixMs(THEN + 10 * DAY_MS);
-    sim.writer.record(vec![Change::Closed { id: open, ended }]);
+    sim.writer.record(&[Change::Closed { id: open, ended }]);
     let after = sim.record_now();
     let order = [after, open, lone, before].map(|id| id.0);
     assert_eq!(ids(&sim.store), order);
@@ -218,7 +218,7 @@ fn an_index_made_anew_shows_the_newest_first_and_brings_nothing_back() {
             event: Event { ended: Some(UnixMs(THEN)), ..event(filler) },
             pictures: pictures(filler, 3, 4000),
         };
-        sim.writer.record(vec![change]);
+        sim.writer.record(&[change]);
         all_ids.push(filler.0);
     }
     let truth = all(&sim.store);
@@ -240,7 +240,7 @@ fn an_index_made_anew_shows_the_newest_first_and_brings_nothing_back() {
         }
     }
     assert!(steps > 10, "{steps} segments");
-    sim.writer.record(vec![Change::Closed { id: open, ended: UnixMs(THEN + 9) }]);
+    sim.writer.record(&[Change::Closed { id: open, ended: UnixMs(THEN + 9) }]);
     sim.writer.fill(0);
     assert!(sim.writer.is_whole());
     let mut listed = all(&sim.store);
