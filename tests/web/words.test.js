@@ -41,6 +41,15 @@ test('titles say what and how long', () => {
   assert.equal(words.title({ ...event, kind: 'health', label: 'camera_back' }), 'Camera is back');
 });
 
+test('a time from before the clock was set is called that', () => {
+  for (const ms of [0, 67_000, Date.UTC(2023, 11, 31)]) {
+    assert.equal(words.ago(ms, NOW), 'time not known');
+    assert.equal(words.clock(ms), '–');
+    assert.equal(words.moment(ms), 'Before the clock was set');
+    assert.equal(words.day(ms, NOW), 'Before the clock was set');
+  }
+});
+
 test('how long ago', () => {
   check((text) => words.ago(at(text), NOW), [
     ['2026-03-10T13:59:55', 'just now'], ['2026-03-10T13:59:20', '40 s ago'], ['2026-03-10T13:57:10', '2 min ago'],

@@ -29,6 +29,8 @@ pub(super) fn status(house: &House) -> Result<Response, Refusal> {
             events: figures.events,
             bytes: figures.bytes,
             oldest_ms: figures.oldest.map(|at| at.0),
+            scrubbed_ms: figures.scrubbed.map(|at| at.0),
+            rebuilding: figures.rebuilding,
             quarantined: figures.quarantined,
         },
         sessions: house.sessions.load(Ordering::Relaxed),

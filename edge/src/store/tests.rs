@@ -8,7 +8,13 @@ use smol::channel::Receiver;
 use std::collections::BTreeMap;
 use std::fs;
 
+mod crash;
+mod disk;
+mod errors;
 mod faults;
+mod history;
+mod rot;
+mod times;
 
 const PLENTY: Limits = Limits { keep_bytes: 1 << 30, keep_days: 36_500 };
 /// A moment the clock was set.
@@ -27,14 +33,14 @@ impl Folder {
         Self(path)
     }
 
-    /// A copy of everything in it: what a kill at this moment leaves.
+    /// A copy of everything in it, but the ballast: what a kill at this moment leaves.
     fn copy(&self) -> Self {
         let copy = Self::new("copy");
         fs::create_dir_all(copy.0.join("log")).unwrap();
         for folder in ["", "log"] {
             for entry in fs::read_dir(self.0.join(folder)).unwrap() {
                 let entry = entry.unwrap();
-                if entry.file_type().unwrap().is_file() {
+                if entry.file_type().unwrap().is_file() && entry.file_name() != "ballast" {
                     fs::copy(entry.path(), copy.0.join(folder).join(entry.file_name())).unwrap();
                 }
             }
@@ -98,6 +104,15 @@ fn closed(recorder: &Recorder, length: usize) -> EventId {
     let id = opened(recorder, length);
     assert!(recorder.record(Change::Closed { id, ended: UnixMs(THEN + id.0 + 5) }));
     id
+}
+
+impl Store {
+    /// Reads what a writer on the test's own thread wrote.
+    fn beside(writer: &Writer) -> Self {
+        let shared = Arc::clone(writer.shared());
+        let (queue, _) = sync_channel(1);
+        Self { shared, queue, clock: writer.clock, writer: Mutex::new(None), _lock: None }
+    }
 }
 
 /// Waits until the writer has done all it was told before.
@@ -472,7 +487,7 @@ fn a_killed_writer_loses_nothing_that_was_listed() {
     use std::process::{Command, Stdio};
     let folder = Folder::new("killed");
     let mut random = Random(3);
-    let mut listed = std::collections::BTreeSet::new();
+    let mut listed = BTreeSet::new();
     for round in 0..20 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["store::tests::child_that_is_killed", "--exact", "--nocapture"])
@@ -528,5 +543,9 @@ impl Random {
     fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         usize::try_from(self.0 >> 33).unwrap() % limit
+    }
+
+    fn byte(&mut self) -> u8 {
+        u8::try_from(self.below(256)).unwrap()
     }
 }

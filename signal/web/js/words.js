@@ -10,7 +10,10 @@ const PLURALS = {
 };
 const HEALTH = {
   camera_lost: 'Camera lost', camera_back: 'Camera is back', started: 'The box started', stopped: 'The box stopped',
+  card_damaged: 'Part of the card is damaged',
 };
+/** 2024: a box whose clock shows less has not set it yet, and says so with `clock_set`. */
+const FIRST_PLAUSIBLE = Date.UTC(2024);
 
 /** Which family a label belongs to: people, vehicles, animals, motion, health or things. Decides icon and colour. */
 export function family({ kind, label }) {
@@ -63,6 +66,7 @@ export function title(event) {
 
 /** How long ago, in words: `just now`, `2 min ago`, `3 h ago`, `yesterday`, `5 days ago`. */
 export function ago(then, now) {
+  if (then < FIRST_PLAUSIBLE) return 'time not known';
   const seconds = Math.round((now - then) / 1000);
   if (seconds < -60) return 'in the future';
   if (seconds < 10) return 'just now';
@@ -75,16 +79,19 @@ export function ago(then, now) {
 
 /** The time of day as this person writes it, with seconds. */
 export function clock(ms) {
+  if (ms < FIRST_PLAUSIBLE) return '–';
   return new Date(ms).toLocaleTimeString(undefined, { hour: 'numeric', minute: '2-digit', second: '2-digit' });
 }
 
 /** The whole moment, for those who want it exact. */
 export function moment(ms) {
+  if (ms < FIRST_PLAUSIBLE) return 'Before the clock was set';
   return new Date(ms).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 }
 
 /** A day's heading: `Today`, `Yesterday`, `Tuesday`, `Tuesday 3 March`, with the year when it is another. */
 export function day(ms, now) {
+  if (ms < FIRST_PLAUSIBLE) return 'Before the clock was set';
   const days = daysBetween(ms, now);
   if (days === 0) return 'Today';
   if (days === 1) return 'Yesterday';
