@@ -10,6 +10,7 @@ use std::process::Command;
 /// The floors of `edge/src`. A module imports from lower floors only.
 const FLOORS: &[(&str, u8)] = &[
     ("main", 60),
+    ("parts", 55),
     ("eye", 50),
     ("net", 50),
     ("http", 50),
@@ -26,7 +27,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("model", 20),
     ("camera", 20),
     ("config", 12),
-    ("watchdog", 12),
+    ("crashes", 12),
+    ("vitals", 12),
     ("clock", 10),
     ("journal", 10),
     ("notice", 10),

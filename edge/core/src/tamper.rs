@@ -297,7 +297,9 @@ mod tests {
             let mut news = Vec::new();
             for frame in 0..seconds * 10 {
                 let mut grid = picture(frame);
-                grid.iter_mut().for_each(|cell| *cell = cell.saturating_add(self.dice.roll(3)));
+                for cell in &mut grid {
+                    *cell = cell.saturating_add(self.dice.roll(3));
+                }
                 let new = self.tamper.look(Instant(self.now), &grid);
                 news.extend(new.map(|new| (frame / 10, new)));
                 self.now += 100;

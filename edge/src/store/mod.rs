@@ -23,6 +23,7 @@ mod writer;
 
 use crate::clock::Clock;
 use crate::notice::Bell;
+use crate::vitals::Pulse;
 use edge_core::event::{Event, EventId};
 use edge_core::rest::query::Events as Query;
 pub use edge_core::retain::Limits;
@@ -212,6 +213,8 @@ impl std::error::Error for Error {
 /// What readers and the writer share.
 #[derive(Debug)]
 struct Shared {
+    /// The writer's.
+    pulse: Arc<Pulse>,
     dir: PathBuf,
     /// Where the segments lie.
     folder: PathBuf,
@@ -291,6 +294,11 @@ impl Store {
     /// The eye's end.
     pub fn recorder(&self) -> Recorder {
         Recorder { queue: self.queue.clone(), shared: Arc::clone(&self.shared) }
+    }
+
+    /// The writer's pulse.
+    pub fn pulse(&self) -> &Arc<Pulse> {
+        &self.shared.pulse
     }
 
     /// Whether the writer works: `false` once the store is closed, or when a panic ended it.

@@ -137,6 +137,7 @@ impl Writer {
         let open = index.open_events().map_err(unread)?;
         let saved_uses = state.clients.values().map(|c| (c.id, c.last_used)).collect();
         let shared = Arc::new(Shared {
+            pulse: Arc::default(),
             dir: dir.into(),
             folder: log.folder().into(),
             bytes: AtomicU64::new(log.bytes()),
@@ -178,6 +179,7 @@ impl Writer {
     /// Works until told to end.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         loop {
+            self.shared.pulse.beat(self.clock.now());
             let mut changes = Vec::new();
             let mut next = match jobs.recv_timeout(TICK) {
                 Ok(job) => Some(job),

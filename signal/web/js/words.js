@@ -10,6 +10,8 @@ const PLURALS = {
 };
 const HEALTH = {
   camera_lost: 'Camera lost', camera_back: 'Camera is back', started: 'The box started', stopped: 'The box stopped',
+  camera_covered: 'Camera covered, or the light went out', camera_blind: 'Too dark or too bright to see',
+  camera_moved: 'Camera was moved', camera_frozen: 'Camera repeats one picture', camera_clear: 'Camera sees again',
 };
 
 /** Which family a label belongs to: people, vehicles, animals, motion, health or things. Decides icon and colour. */
