@@ -23,6 +23,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("identity", 30),
     // Makes the store's pictures of the camera's frames; the eye's own.
     ("thumb", 30),
+    ("gap", 30),
     ("store", 20),
     ("model", 20),
     ("camera", 20),

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod crashes;
 pub mod eye;
+pub mod gap;
 pub mod http;
 pub mod identity;
 pub mod journal;

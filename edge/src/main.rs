@@ -4,7 +4,8 @@ use edge::api::House;
 use edge::camera::{self, Board, Spec};
 use edge::clock::Clock;
 use edge::config::{self, Command, Config};
-use edge::crashes::{Crashes, SAFE, SAFE_MS, WELL_MS};
+use edge::crashes::{Crashes, SAFE};
+use edge::gap::Gap;
 use edge::identity::Identity;
 use edge::model::{self, Model};
 use edge::parts::{Part, Parts};
@@ -117,16 +118,24 @@ fn run(config: Config) -> Result<ExitCode, String> {
         })
     });
     let eyes: Result<_, _> = eyes.collect();
+    let mut gap = Gap::before(&store);
+    let recorder = store.recorder();
     let mut parts = Parts::new(eyes?, doors, store);
+    gap.look(clock, &recorder);
     print(&format!("ready http={address}"))?;
-    let why = watch(&mut parts, &mut crashes, clock, &signals);
+    let why = watch(&signals, || {
+        let now = clock.now();
+        gap.look(clock, &recorder);
+        parts.look(now).or_else(|| crashes.look(now))
+    });
+    drop(recorder);
     parts.end(clock);
     let Some(why) = why else {
         crashes.forget();
         return Ok(ExitCode::SUCCESS);
     };
     say!("{why}, so this program ends");
-    if !safe && let Err(error) = crashes.note() {
+    if let Err(error) = crashes.note() {
         say!("--data-dir: the crash cannot be noted: {error}");
     }
     Ok(ExitCode::from(DIED))
@@ -190,29 +199,17 @@ fn eye_part(setup: eye::Setup) -> Result<Part, String> {
         .map_err(words("the camera's thread cannot start"))
 }
 
-/// Waits for the end: `None` when its owner wants it, else why it has to be.
-fn watch(
-    parts: &mut Parts,
-    crashes: &mut Crashes,
-    clock: Clock,
-    signals: &Receiver<()>,
-) -> Option<String> {
-    let safe = crashes.is_safe();
+/// Waits for the end, looking around once a second: `None` when its owner wants it, else why it
+/// has to be.
+fn watch(signals: &Receiver<()>, mut look: impl FnMut() -> Option<String>) -> Option<String> {
     loop {
         match signals.recv_timeout(LOOK) {
             Ok(()) => return None,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Some("the signals' thread died".into()),
         }
-        let now = clock.now();
-        if let Some(why) = parts.look(now) {
+        if let Some(why) = look() {
             return Some(why);
-        }
-        if !safe && now.0 >= WELL_MS {
-            crashes.forget();
-        } else if safe && now.0 >= SAFE_MS {
-            crashes.forget();
-            return Some("it is time to try the whole again".into());
         }
     }
 }

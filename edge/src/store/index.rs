@@ -4,19 +4,20 @@
 //! it may panic later, in places where nothing can be caught. It does not check them on reads,
 //! so every value here carries a CRC32C over its key and itself, and every call is isolated.
 
-use super::files::writing;
+use super::disk::{Disk, How, Medium};
 use super::log::{Location, Log, Position, SEGMENT_HEADER_BYTES};
 use super::record::{Found, Record, Tag, Take, Walk, parse_event, write_event};
 use edge_core::event::{Event, EventId};
 use edge_core::time::UnixMs;
-use redb::backends::FileBackend;
 use redb::{
     AccessGuard, Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    TableDefinition, WriteTransaction,
+    StorageBackend, TableDefinition, WriteTransaction,
 };
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Events by id.
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
@@ -127,6 +128,32 @@ impl State {
     }
 }
 
+/// A file as redb wants it. The data directory's lock is ours, so it needs none of its own.
+#[derive(Debug)]
+struct Pages(Arc<dyn Medium>);
+
+impl StorageBackend for Pages {
+    fn len(&self) -> io::Result<u64> {
+        self.0.length()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.0.set_length(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write(offset, bytes)
+    }
+}
+
 /// The index, open.
 #[derive(Debug)]
 pub(super) struct Index {
@@ -135,12 +162,12 @@ pub(super) struct Index {
 
 impl Index {
     /// Opens the index at `path`, or makes an empty one.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Self> {
         isolated(|| {
-            let file = writing().read(true).open(path)?;
+            let file = disk.open(path, How::Write)?;
             let mut builder = Database::builder();
             builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-            let database = builder.create_with_backend(FileBackend::new(file)?)?;
+            let database = builder.create_with_backend(Pages(file))?;
             let transaction = database.begin_write()?;
             transaction.open_table(EVENTS)?;
             transaction.open_table(OPEN)?;

@@ -6,6 +6,7 @@
 //!         '------- rebuilt from the log -----'  tried at once, then once a minute
 //! ```
 
+use super::disk::{Disk, How};
 use super::index::{Damaged, Index};
 use super::log::Log;
 use super::writer::{Fault, Writer};
@@ -13,7 +14,6 @@ use crate::notice::What;
 use crate::say;
 use edge_core::event::EventId;
 use edge_core::time::Instant;
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -130,7 +130,7 @@ impl Writer {
 
     /// Makes the index anew while readers keep the old one.
     fn replace_index(&mut self) -> Result<(), Damaged> {
-        let (index, damaged) = rebuild(&self.shared.dir, &self.log)?;
+        let (index, damaged) = rebuild(&*self.shared.disk, &self.shared.dir, &self.log)?;
         self.open = index.open_events()?;
         self.shared.quarantined.fetch_add(damaged, Ordering::Relaxed);
         *self.shared.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
@@ -167,11 +167,9 @@ fn is_full(error: &io::Error) -> bool {
 }
 
 /// Opens an index and takes in what came after it; with the count of damaged stretches.
-pub(super) fn catch_up(path: &Path, log: &Log) -> Result<(Index, u64), Damaged> {
-    if !path.exists() {
-        return Err(Damaged);
-    }
-    let index = Index::open(path)?;
+pub(super) fn catch_up(disk: &dyn Disk, path: &Path, log: &Log) -> Result<(Index, u64), Damaged> {
+    drop(disk.open(path, How::Read)?);
+    let index = Index::open(disk, path)?;
     let mut batch = index.batch()?;
     let before = batch.state();
     let damaged = batch.replay(log)?;
@@ -182,13 +180,13 @@ pub(super) fn catch_up(path: &Path, log: &Log) -> Result<(Index, u64), Damaged> 
 }
 
 /// Makes an index from the whole log, puts it in the old one's place.
-pub(super) fn rebuild(dir: &Path, log: &Log) -> Result<(Index, u64), Damaged> {
+pub(super) fn rebuild(disk: &dyn Disk, dir: &Path, log: &Log) -> Result<(Index, u64), Damaged> {
     let fresh = dir.join("index.new");
-    let _ = fs::remove_file(&fresh);
-    let index = Index::open(&fresh)?;
+    let _ = disk.remove(&fresh);
+    let index = Index::open(disk, &fresh)?;
     let mut batch = index.batch()?;
     let damaged = batch.replay(log)?;
     batch.commit(log, 0, true)?;
-    fs::rename(&fresh, dir.join("index.redb")).map_err(|_| Damaged)?;
+    disk.rename(&fresh, &dir.join("index.redb"))?;
     Ok((index, damaged))
 }

@@ -9,9 +9,9 @@
 //! ```
 //! An event is listed only once the card has it.
 
+mod disk;
 #[cfg(test)]
 mod fault;
-mod files;
 mod format;
 mod index;
 mod log;
@@ -24,11 +24,11 @@ mod writer;
 use crate::clock::Clock;
 use crate::notice::Bell;
 use crate::vitals::Pulse;
+use disk::{Disk, System};
 use edge_core::event::{Event, EventId};
 use edge_core::rest::query::Events as Query;
 pub use edge_core::retain::Limits;
 use edge_core::time::UnixMs;
-pub(crate) use files::replace;
 use index::{Entry, Index};
 use log::Location;
 use owner::{Marks, Word};
@@ -40,7 +40,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
+pub use writer::BEAT_MS;
 use writer::{Job, Writer};
+
+/// Puts `bytes` in a file's place: a crash leaves the old file or the new one.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    disk::replace(&System, path, bytes)
+}
 
 /// Changes that wait for the writer; when full, `Improved` is dropped and the others wait.
 pub const QUEUE_CHANGES: usize = 64;
@@ -215,6 +221,7 @@ impl std::error::Error for Error {
 struct Shared {
     /// The writer's.
     pulse: Arc<Pulse>,
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     /// Where the segments lie.
     folder: PathBuf,
@@ -225,6 +232,8 @@ struct Shared {
     quarantined: AtomicU64,
     /// A reader met damage in the index: the writer makes it anew.
     suspect: AtomicBool,
+    /// The last time that the log spoke of at the start.
+    last_word: UnixMs,
 }
 
 impl Shared {
@@ -267,7 +276,7 @@ pub struct Store {
     queue: SyncSender<Job>,
     clock: Clock,
     writer: Mutex<Option<JoinHandle<()>>>,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Store {
@@ -282,18 +291,23 @@ impl Store {
         let lock = format::lock(dir)?;
         format::upgrade(dir)?;
         let (queue, jobs) = sync_channel(QUEUE_CHANGES);
-        let writer = Writer::open(dir, limits, clock, bell)?;
+        let writer = Writer::open(Arc::new(System), dir, limits, clock, bell)?;
         let shared = Arc::clone(writer.shared());
         let thread = std::thread::Builder::new().name("store".into());
         let thread = thread.spawn(move || writer.run(&jobs));
         let thread = thread.map_err(|source| shared.failed(Some(source)))?;
         let writer = Mutex::new(Some(thread));
-        Ok(Arc::new(Self { shared, queue, clock, writer, _lock: lock }))
+        Ok(Arc::new(Self { shared, queue, clock, writer, _lock: Some(lock) }))
     }
 
     /// The eye's end.
     pub fn recorder(&self) -> Recorder {
         Recorder { queue: self.queue.clone(), shared: Arc::clone(&self.shared) }
+    }
+
+    /// The last time that the log spoke of before this start; 0 where it is new.
+    pub fn last_word(&self) -> UnixMs {
+        self.shared.last_word
     }
 
     /// The writer's pulse.
@@ -396,7 +410,7 @@ impl Store {
         };
         let mut found = place(look()?);
         while let Some((at, settled)) = found {
-            if let Some(bytes) = log::read(&self.shared.folder, at, tag, id.0) {
+            if let Some(bytes) = log::read(&*self.shared.disk, &self.shared.folder, at, tag, id.0) {
                 let etag = format!("\"{:08x}-{:x}\"", crc32c::crc32c(&bytes), bytes.len());
                 return Ok(Some(Picture { bytes, etag, settled }));
             }

@@ -2,15 +2,14 @@
 //! synced at once, wholly in memory while running, independent of the index.
 
 use super::Client;
-use super::files::{replace, swap, sync_folder, writing};
+use super::disk::{self, Disk, How, Medium, replace, swap};
 use super::record::{Found, HEADER_BYTES, Record, Tag, Take, Walk};
 use edge_core::event::EventId;
 use edge_core::time::UnixMs;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A log this long is rewritten when most of it is history.
 const COMPACT_BYTES: u64 = 64 * 1024;
@@ -140,8 +139,9 @@ fn client_bytes(client: &Client) -> Vec<u8> {
 /// The log of it, open for writing.
 #[derive(Debug)]
 pub(super) struct Owner {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
-    file: File,
+    file: Arc<dyn Medium>,
     length: u64,
 }
 
@@ -150,9 +150,13 @@ impl Owner {
     ///
     /// In a store that is not `fresh`, what is missing or damaged may have been the first
     /// phone: from then on some phone counts as paired, so that damage never opens the door.
-    pub(super) fn open(path: &Path, fresh: bool) -> io::Result<(Self, State, u64)> {
+    pub(super) fn open(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        fresh: bool,
+    ) -> io::Result<(Self, State, u64)> {
         let mut lost = 0;
-        let bytes = match fs::read(path) {
+        let bytes = match disk::read(&*disk, path) {
             Ok(bytes) if bytes.len() >= MAGIC.len() => bytes,
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(_) | Err(_) => {
@@ -161,7 +165,7 @@ impl Owner {
                     SOMEBODY.write(&mut bytes);
                     lost = 1;
                 }
-                replace(path, &bytes)?;
+                replace(&*disk, path, &bytes)?;
                 bytes
             }
         };
@@ -181,12 +185,13 @@ impl Owner {
         if damaged > 0 {
             state.last_client = state.last_client.max(1);
         }
-        let file = writing().open(path)?;
+        let file = disk.open(path, How::Write)?;
         if length < bytes.len() {
-            file.set_len(length as u64)?;
-            file.sync_all()?;
+            file.set_length(length as u64)?;
         }
-        Ok((Self { path: path.into(), file, length: length as u64 }, state, damaged))
+        // What a killed process said and never synced is heeded from now on: it has to last.
+        file.sync()?;
+        Ok((Self { disk, path: path.into(), file, length: length as u64 }, state, damaged))
     }
 
     /// Writes something said and waits until the card has it.
@@ -195,12 +200,11 @@ impl Owner {
         for word in words {
             word.write(&mut bytes);
         }
-        let written =
-            self.file.write_all_at(&bytes, self.length).and_then(|()| self.file.sync_data());
+        let written = self.file.write(self.length, &bytes).and_then(|()| self.file.sync());
         if written.is_ok() {
             self.length += bytes.len() as u64;
         } else {
-            let _ = self.file.set_len(self.length);
+            let _ = self.file.set_length(self.length);
         }
         written
     }
@@ -216,16 +220,18 @@ impl Owner {
             return Ok(());
         }
         // From the rename on this is the file that counts, even where the sync fails.
-        self.file = swap(&self.path, &bytes)?;
+        self.file = swap(&*self.disk, &self.path, &bytes)?;
         self.length = bytes.len() as u64;
-        sync_folder(self.path.parent().expect("a file lies in a folder"))
+        self.disk.sync_folder(self.path.parent().expect("a file lies in a folder"))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::disk::System;
     use super::super::fault::{self, Point};
     use super::*;
+    use std::fs;
 
     fn client(id: u64) -> Client {
         let token_hash = [u8::try_from(id).unwrap(); 32];
@@ -239,7 +245,7 @@ mod tests {
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("owner.log");
-        let (mut owner, mut state, _) = Owner::open(&path, true).unwrap();
+        let (mut owner, mut state, _) = Owner::open(Arc::new(System), &path, true).unwrap();
         let name = Word::Name("n".repeat(60));
         state.hear(name.clone());
         owner.say(&vec![name; 1000]).unwrap();
@@ -248,7 +254,7 @@ mod tests {
         let last = Word::Client(client(7));
         owner.say(std::slice::from_ref(&last)).unwrap();
         state.hear(last);
-        let (_, again, damaged) = Owner::open(&path, true).unwrap();
+        let (_, again, damaged) = Owner::open(Arc::new(System), &path, true).unwrap();
         assert_eq!((again, damaged), (state, 0));
         fs::remove_dir_all(&folder).unwrap();
     }
@@ -259,7 +265,7 @@ mod tests {
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("owner.log");
-        let paired = |fresh| Owner::open(&path, fresh).unwrap().1.last_client > 0;
+        let paired = |fresh| Owner::open(Arc::new(System), &path, fresh).unwrap().1.last_client > 0;
         assert!(!paired(true), "a new box waits for its first phone");
         fs::remove_file(&path).unwrap();
         assert!(paired(false), "lost in a store that has lived");
@@ -270,12 +276,12 @@ mod tests {
             assert!(paired(false), "{} bytes, the next time", bytes.len());
         }
         fs::remove_file(&path).unwrap();
-        let (mut owner, ..) = Owner::open(&path, true).unwrap();
+        let (mut owner, ..) = Owner::open(Arc::new(System), &path, true).unwrap();
         owner.say(&[Word::Name("Door".into()), Word::Client(client(1))]).unwrap();
         let mut bytes = fs::read(&path).unwrap();
         bytes[MAGIC.len() + HEADER_BYTES] ^= 1;
         fs::write(&path, bytes).unwrap();
-        let (_, state, damaged) = Owner::open(&path, false).unwrap();
+        let (_, state, damaged) = Owner::open(Arc::new(System), &path, false).unwrap();
         assert!(damaged > 0);
         assert_eq!(state.clients.len(), 1, "what is whole stays: the first phone, too");
         fs::remove_dir_all(&folder).unwrap();

@@ -172,7 +172,7 @@ impl Writer {
             if at.segment != number {
                 continue;
             }
-            match super::log::read(self.log.folder(), at, tag, id) {
+            match super::log::read(&*self.shared.disk, self.log.folder(), at, tag, id) {
                 Some(bytes) => self.append(group, tag, id, &bytes)?,
                 None => {
                     self.shared.quarantined.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

@@ -1,5 +1,6 @@
 //! The one thread that writes to the card: drains what waits, syncs once, then lists it.
 
+use super::disk::Disk;
 use super::index::{Batch, Damaged};
 use super::log::{Location, Log, SEGMENT_BYTES, SEGMENT_HEADER_BYTES};
 use super::mend::{Health, catch_up, rebuild};
@@ -23,8 +24,8 @@ use std::time::Duration;
 const GROUP_CHANGES: usize = 32;
 /// How often the writer looks up when nothing comes.
 const TICK: Duration = Duration::from_secs(1);
-/// While an event is open the log says so often that the box is alive.
-const BEAT_MS: u64 = 60_000;
+/// The log says so often that the box is alive.
+pub const BEAT_MS: u64 = 60_000;
 /// The index lasts from then on without a replay.
 const HARDEN_MS: u64 = 5 * 60_000;
 /// Retention by days, and phones' last uses.
@@ -108,6 +109,7 @@ pub(super) struct Group {
 impl Writer {
     /// Opens log, index and owner's log, and brings them together.
     pub(super) fn open(
+        disk: Arc<dyn Disk>,
         dir: &Path,
         limits: Limits,
         clock: Clock,
@@ -115,9 +117,10 @@ impl Writer {
     ) -> Result<Self, Error> {
         let failed = |source| Error::new(Kind::NotWritable, dir, Some(source));
         let segment_bytes = (limits.keep_bytes / 8).clamp(SEGMENT_BYTES / 64, SEGMENT_BYTES);
-        let log = Log::open(&dir.join("log"), segment_bytes).map_err(failed)?;
+        let log = Log::open(Arc::clone(&disk), &dir.join("log"), segment_bytes).map_err(failed)?;
         let fresh = log.bytes() <= SEGMENT_HEADER_BYTES;
-        let (owner, state, lost) = Owner::open(&dir.join("owner.log"), fresh).map_err(failed)?;
+        let (owner, state, lost) =
+            Owner::open(Arc::clone(&disk), &dir.join("owner.log"), fresh).map_err(failed)?;
         if lost > 0 {
             say!(
                 "store: a part of what the owner said is damaged or missing; where phones, stars \
@@ -126,18 +129,21 @@ impl Writer {
         }
         let mut damaged = lost + log.damaged();
         let unread = |Damaged| Error::new(Kind::Failed, dir, None);
-        let (index, found) = catch_up(&dir.join("index.redb"), &log).or_else(|Damaged| {
-            if !fresh {
-                say!("store: the index is missing or damaged; rebuilding it from the log");
-            }
-            rebuild(dir, &log).map_err(unread)
-        })?;
+        let (index, found) =
+            catch_up(&*disk, &dir.join("index.redb"), &log).or_else(|Damaged| {
+                if !fresh {
+                    say!("store: the index is missing or damaged; rebuilding it from the log");
+                }
+                rebuild(&*disk, dir, &log).map_err(unread)
+            })?;
         damaged += found;
-        let next_id = index.state().map_err(unread)?.next_id.max(log.next_id());
+        let index_state = index.state().map_err(unread)?;
+        let next_id = index_state.next_id.max(log.next_id());
         let open = index.open_events().map_err(unread)?;
         let saved_uses = state.clients.values().map(|c| (c.id, c.last_used)).collect();
         let shared = Arc::new(Shared {
             pulse: Arc::default(),
+            disk,
             dir: dir.into(),
             folder: log.folder().into(),
             bytes: AtomicU64::new(log.bytes()),
@@ -146,6 +152,7 @@ impl Writer {
             next_id: AtomicU64::new(next_id),
             quarantined: AtomicU64::new(damaged),
             suspect: AtomicBool::new(false),
+            last_word: index_state.last,
         });
         let now = clock.now();
         let mut writer = Self {
@@ -167,8 +174,7 @@ impl Writer {
             health: Health::default(),
         };
         writer.forget_lost_marks().map_err(|fault| writer.error(&fault))?;
-        let last = writer.shared.index().state().map_err(unread)?.last;
-        writer.close_open(last).map_err(|fault| writer.error(&fault))?;
+        writer.close_open(index_state.last).map_err(|fault| writer.error(&fault))?;
         Ok(writer)
     }
 
@@ -400,7 +406,7 @@ impl Writer {
             self.note(Err(Fault::Index));
         }
         self.mend();
-        if !self.open.is_empty() && now.since_ms(self.beaten) >= BEAT_MS {
+        if now.since_ms(self.beaten) >= BEAT_MS {
             self.beaten = now;
             let beaten = self.beat();
             self.note(beaten);
@@ -436,7 +442,7 @@ impl Writer {
         self.settle(group).map(drop)
     }
 
-    fn harden(&mut self) -> Result<(), Fault> {
+    pub(super) fn harden(&mut self) -> Result<(), Fault> {
         if self.is_behind() {
             return Ok(());
         }
@@ -491,7 +497,7 @@ impl Writer {
     /// The clean end.
     fn finish(&mut self) {
         let now = self.clock.unix_ms();
-        let closed = self.close_open(now).and_then(|()| self.harden());
+        let closed = self.close_open(now).and_then(|()| self.beat()).and_then(|()| self.harden());
         self.note(closed);
         self.save_uses();
     }

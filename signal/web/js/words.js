@@ -54,6 +54,15 @@ function two(large, unit, small, smallUnit) {
   return small ? `${large} ${unit} ${small} ${smallUnit}` : `${large} ${unit}`;
 }
 
+/** The sentence of a health event: `Camera lost: porch`; `No data from 02:10:00 to 02:14:30`. */
+export function healthSentence(event) {
+  if (event.label === 'no_data') {
+    const when = dayKey(event.started_ms) === dayKey(event.ended_ms) ? clock : moment;
+    return `No data from ${when(event.started_ms)} to ${when(event.ended_ms)}`;
+  }
+  return `${labelWord(event.label)}${event.camera ? `: ${event.camera}` : ''}`;
+}
+
 /** The sentence of an event: `Person, 14 s`; `Person, now`; `Person` when it was over at once; `Camera lost`. */
 export function title(event) {
   const word = labelWord(event.label);

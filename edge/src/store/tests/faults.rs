@@ -17,7 +17,8 @@ impl Bench {
         drop(format::lock(&folder.0).unwrap());
         format::upgrade(&folder.0).unwrap();
         let (bell, notices) = notice::bell();
-        let writer = Writer::open(&folder.0, limits, Clock::start(), Arc::new(bell)).unwrap();
+        let disk = Arc::new(System);
+        let writer = Writer::open(disk, &folder.0, limits, Clock::start(), Arc::new(bell)).unwrap();
         Self { folder, writer, notices }
     }
 
