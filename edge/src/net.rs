@@ -18,6 +18,7 @@ use crate::peer::{Moment, Session, gather};
 use crate::principal::Principal;
 use crate::say;
 use crate::signaling::{Dialer, Signaling, Told};
+use crate::vitals::Pulse;
 use edge_core::event::EventId;
 use edge_core::rest::body;
 use edge_core::time::Instant;
@@ -67,7 +68,7 @@ const GOODBYE_MS: u64 = 500;
 const STACK_BYTES: usize = 1024 * 1024;
 
 /// What the net thread needs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Setup {
     /// Everything an answer needs.
     pub house: Arc<House>,
@@ -81,6 +82,8 @@ pub struct Setup {
     pub identity: Identity,
     /// What the store and the API ring for.
     pub notices: Receiver<Notice>,
+    /// The thread's pulse.
+    pub pulse: Arc<Pulse>,
     /// Set once, at the end.
     pub stop: Arc<AtomicBool>,
 }
@@ -130,7 +133,7 @@ fn run(setup: Setup) {
         pool,
         outbox,
     };
-    smol::block_on(executor.run(hub.main(told, setup.notices, setup.stop)));
+    smol::block_on(executor.run(hub.main(told, setup.notices, &setup.pulse, &setup.stop)));
 }
 
 /// Reads the device's name as it is now.
@@ -187,11 +190,13 @@ impl Hub {
         mut self,
         told: Receiver<Told>,
         notices: Receiver<Notice>,
-        stop: Arc<AtomicBool>,
+        pulse: &Pulse,
+        stop: &AtomicBool,
     ) {
         let mut next_number = 0;
         let mut looked = self.clock.now();
         while !stop.load(Ordering::Relaxed) {
+            pulse.beat(self.clock.now());
             let said = async {
                 match told.recv().await {
                     Ok(told) => Wake::Told(told),

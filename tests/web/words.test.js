@@ -50,6 +50,15 @@ test('a time from before the clock was set is called that', () => {
   }
 });
 
+test('what the box says of itself', () => {
+  const event = { kind: 'health', label: 'camera_moved', camera: 'porch', started_ms: at('2026-07-01T02:10:00') };
+  assert.equal(words.healthSentence(event), 'Camera was moved: porch');
+  const gap = { ...event, label: 'no_data', camera: '', ended_ms: at('2026-07-01T02:14:30') };
+  assert.equal(words.healthSentence(gap), `No data from ${words.clock(gap.started_ms)} to ${words.clock(gap.ended_ms)}`);
+  const long = { ...gap, ended_ms: at('2026-07-03T02:14:30') };
+  assert.equal(words.healthSentence(long), `No data from ${words.moment(gap.started_ms)} to ${words.moment(long.ended_ms)}`);
+});
+
 test('how long ago', () => {
   check((text) => words.ago(at(text), NOW), [
     ['2026-03-10T13:59:55', 'just now'], ['2026-03-10T13:59:20', '40 s ago'], ['2026-03-10T13:57:10', '2 min ago'],

@@ -26,6 +26,7 @@ mod writer;
 
 use crate::clock::Clock;
 use crate::notice::Bell;
+use crate::vitals::Pulse;
 use disk::{Disk, System};
 use edge_core::event::{Event, EventId};
 use edge_core::rest::query::Events as Query;
@@ -43,6 +44,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
+pub use writer::BEAT_MS;
 use writer::{Job, Writer};
 
 /// Puts `bytes` in a file's place: a crash leaves the old file or the new one.
@@ -225,6 +227,8 @@ impl std::error::Error for Error {
 /// What readers and the writer share.
 #[derive(Debug)]
 struct Shared {
+    /// The writer's.
+    pulse: Arc<Pulse>,
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     /// Where the segments lie.
@@ -240,6 +244,8 @@ struct Shared {
     suspect: AtomicBool,
     /// Segments in which a reader met damage.
     suspects: Mutex<BTreeSet<u32>>,
+    /// The last time that the log spoke of at the start.
+    last_word: UnixMs,
 }
 
 impl Shared {
@@ -319,6 +325,16 @@ impl Store {
     /// The eye's end.
     pub fn recorder(&self) -> Recorder {
         Recorder { queue: self.queue.clone(), shared: Arc::clone(&self.shared) }
+    }
+
+    /// The last time that the log spoke of before this start; 0 where it is new.
+    pub fn last_word(&self) -> UnixMs {
+        self.shared.last_word
+    }
+
+    /// The writer's pulse.
+    pub fn pulse(&self) -> &Arc<Pulse> {
+        &self.shared.pulse
     }
 
     /// Whether the writer works: `false` once the store is closed, or when a panic ended it.

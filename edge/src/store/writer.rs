@@ -28,8 +28,8 @@ const GROUP_CHANGES: usize = 32;
 const TICK: Duration = Duration::from_secs(1);
 /// How long the index may be filled before the store is open.
 const OPEN_MS: u64 = 2_000;
-/// While an event is open the log says so often that the box is alive.
-const BEAT_MS: u64 = 60_000;
+/// The log says so often that the box is alive.
+pub const BEAT_MS: u64 = 60_000;
 /// The index lasts from then on without a replay.
 const HARDEN_MS: u64 = 5 * 60_000;
 /// Retention by days, and phones' last uses.
@@ -154,6 +154,7 @@ impl Writer {
         let last = if is_lost { log.last_time() } else { known.last };
         let saved_uses = state.clients.values().map(|c| (c.id, c.last_used)).collect();
         let shared = Arc::new(Shared {
+            pulse: Arc::default(),
             disk,
             dir: dir.into(),
             folder: log.folder().into(),
@@ -165,6 +166,7 @@ impl Writer {
             suspect: AtomicBool::new(false),
             suspects: Mutex::default(),
             rebuilding: AtomicBool::new(false),
+            last_word: last,
         });
         let now = clock.now();
         let mut writer = Self {
@@ -219,6 +221,7 @@ impl Writer {
     /// Works until told to end.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         loop {
+            self.shared.pulse.beat(self.clock.now());
             let mut changes = Vec::new();
             let wait = if self.is_filling() { Duration::ZERO } else { TICK };
             let mut next = match jobs.recv_timeout(wait) {
@@ -459,7 +462,7 @@ impl Writer {
         }
         self.mend();
         self.shared.rebuilding.store(!self.is_whole(), Ordering::Relaxed);
-        if !self.open.is_empty() && now.since_ms(self.beaten) >= BEAT_MS {
+        if now.since_ms(self.beaten) >= BEAT_MS {
             self.beaten = now;
             let beaten = self.beat();
             self.note(beaten);
@@ -566,7 +569,7 @@ impl Writer {
     /// The clean end.
     fn finish(&mut self) {
         let now = self.clock.unix_ms();
-        let closed = self.close_open(now).and_then(|()| self.harden());
+        let closed = self.close_open(now).and_then(|()| self.beat()).and_then(|()| self.harden());
         self.note(closed);
         self.save_uses();
     }

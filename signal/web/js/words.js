@@ -11,6 +11,8 @@ const PLURALS = {
 const HEALTH = {
   camera_lost: 'Camera lost', camera_back: 'Camera is back', started: 'The box started', stopped: 'The box stopped',
   card_damaged: 'Part of the card is damaged',
+  camera_covered: 'Camera covered, or the light went out', camera_blind: 'Too dark or too bright to see',
+  camera_moved: 'Camera was moved', camera_frozen: 'Camera repeats one picture', camera_clear: 'Camera sees again',
 };
 /** 2024: a box whose clock shows less has not set it yet, and says so with `clock_set`. */
 const FIRST_PLAUSIBLE = Date.UTC(2024);
@@ -53,6 +55,15 @@ export function duration(ms) {
 
 function two(large, unit, small, smallUnit) {
   return small ? `${large} ${unit} ${small} ${smallUnit}` : `${large} ${unit}`;
+}
+
+/** The sentence of a health event: `Camera lost: porch`; `No data from 02:10:00 to 02:14:30`. */
+export function healthSentence(event) {
+  if (event.label === 'no_data') {
+    const when = dayKey(event.started_ms) === dayKey(event.ended_ms) ? clock : moment;
+    return `No data from ${when(event.started_ms)} to ${when(event.ended_ms)}`;
+  }
+  return `${labelWord(event.label)}${event.camera ? `: ${event.camera}` : ''}`;
 }
 
 /** The sentence of an event: `Person, 14 s`; `Person, now`; `Person` when it was over at once; `Camera lost`. */

@@ -94,6 +94,19 @@ pub struct Status<'a> {
     pub rss_bytes: u64,
     /// Whether a phone may pair now.
     pub pairing_open: bool,
+    /// This start only answers, without cameras: several before it crashed in a row.
+    pub safe: bool,
+    /// What the box consists of.
+    pub parts: &'a [Part<'a>],
+}
+
+/// One part of the box.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Part<'a> {
+    /// `capture`, `eye`, `store`, `net` or `http`.
+    pub name: &'a str,
+    /// How long ago it last made progress.
+    pub age_ms: u64,
 }
 
 /// The store's figures.
