@@ -122,10 +122,8 @@ pub struct Legacy {
     state: State,
     next_ask: u32,
     now: Instant,
-    /// Nothing of ours is in flight.
-    drained: bool,
-    /// What is in flight is little.
-    has_room: bool,
+    /// Bytes of ours that wait for an acknowledgement.
+    in_flight: usize,
     /// The client has asked since we said the last thing: it has all that we said, though the
     /// acknowledgement may be lost.
     has_all: bool,
@@ -143,8 +141,7 @@ impl Legacy {
             state: State::Idle,
             next_ask: 0,
             now,
-            drained: true,
-            has_room: true,
+            in_flight: 0,
             has_all: false,
         }
     }
@@ -171,8 +168,7 @@ impl Legacy {
 
     /// Takes how many bytes of ours wait for an acknowledgement.
     pub const fn handle_buffered(&mut self, bytes: usize) {
-        self.drained = bytes == 0;
-        self.has_room = bytes <= UNACKNOWLEDGED_BYTES;
+        self.in_flight = bytes;
     }
 
     /// Time has passed.
@@ -194,18 +190,19 @@ impl Legacy {
 
     /// Whether one more message may be handed over now.
     const fn is_free(&self) -> bool {
-        self.ordered || self.drained || self.has_all
+        self.ordered || self.in_flight == 0 || self.has_all
     }
 
     /// A message of ours is handed over.
-    const fn said(&mut self) {
-        self.drained = false;
+    fn said(&mut self) {
+        self.in_flight = self.in_flight.max(1);
         self.has_all = false;
     }
 
     fn next_request(&mut self) -> Option<Output> {
         // On an ordered channel this alone bounds what is in flight: one answer.
-        let is_done = self.drained || (self.has_all && self.has_room);
+        let has_room = self.in_flight <= UNACKNOWLEDGED_BYTES;
+        let is_done = self.in_flight == 0 || (self.has_all && has_room);
         if !matches!(self.state, State::Idle) || !is_done {
             return None;
         }
