@@ -159,8 +159,10 @@ impl Phone {
 
     fn say_offer(&mut self, label: &str, connection: &str, restart: bool, sdp: &str) {
         let edge = &self.edge;
-        let mut text = format!(r#"{{"type":"OFFER","dst":"{edge}","payload":{{"type":"data","#);
-        text += &format!(r#""connectionId":"{connection}","restart":{restart},"#);
+        let mut text = format!(
+            r#"{{"type":"OFFER","dst":"{edge}","payload":{{"type":"data",
+            "connectionId":"{connection}","restart":{restart},"#
+        );
         text += r#""reliable":true,"serialization":"raw","label":"#;
         json::quote(label, &mut text);
         text += r#","sdp":{"type":"offer","sdp":"#;
