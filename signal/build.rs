@@ -1,4 +1,4 @@
-//! Has the linker pack relative relocations (ELF's DT_RELR): 220 KiB less to store, and to read at each start.
+//! Has the linker pack relative relocations (ELF's `DT_RELR`): 220 KiB less to store and to read.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

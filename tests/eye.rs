@@ -112,7 +112,7 @@ fn each_picture_of_a_folder_gives_the_events_of_its_golden_detections() {
     let model: Arc<Model> = Model::load(&model, None).unwrap_or_else(|error| panic!("{error}"));
     let expected: Vec<Vec<String>> = golden(&expected).into_values().collect();
     let list = List::default();
-    let mut eye = Eye::new("porch", Some(model), Vec::new(), list.clone());
+    let mut eye = Eye::new("porch", false, Some(model), Vec::new(), list.clone());
     let mut seen: Vec<Vec<String>> = Vec::new();
     let spec = format!("replay:{}", pictures.display());
     let turns = 2;
@@ -138,7 +138,7 @@ fn a_picture_that_stays_is_told_once() {
     let Some([model, picture]) = data::all("a still picture", wanted) else { return };
     let model = Model::load(&model, None).unwrap_or_else(|error| panic!("{error}"));
     let list = List::default();
-    let mut eye = Eye::new("porch", Some(model), Vec::new(), list.clone());
+    let mut eye = Eye::new("porch", false, Some(model), Vec::new(), list.clone());
     play(&format!("replay:{}", picture.display()), &mut eye, 0, 120_000, || {});
     let opened = list.opened();
     assert_eq!(opened.len(), 2, "two dogs, in two minutes: {opened:?}");
@@ -148,7 +148,7 @@ fn a_picture_that_stays_is_told_once() {
 #[test]
 fn the_demo_scene_gives_motion_events_without_a_model() {
     let list = List::default();
-    let mut eye = Eye::new("garden", None, Vec::new(), list.clone());
+    let mut eye = Eye::new("garden", false, None, Vec::new(), list.clone());
     play("demo:", &mut eye, 0, 120_000, || {});
     let opened = list.opened();
     assert!((5..=12).contains(&opened.len()), "{} events in two minutes", opened.len());
@@ -164,7 +164,7 @@ fn the_demo_scene_shows_people_and_a_car_to_the_detector() {
     let Some([model]) = data::all("the demo scene with a model", wanted) else { return };
     let model = Model::load(&model, None).unwrap_or_else(|error| panic!("{error}"));
     let list = List::default();
-    let mut eye = Eye::new("garden", Some(model), Vec::new(), list.clone());
+    let mut eye = Eye::new("garden", false, Some(model), Vec::new(), list.clone());
     play("demo:", &mut eye, 800, 120_000, || {});
     let opened = list.opened();
     let count = |label: &str| opened.iter().filter(|event| event.label == label).count();

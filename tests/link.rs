@@ -6,12 +6,13 @@ use edge::peer::gather;
 use edge_core::link::wire::{CHUNK_BYTES, Chunk, Kind};
 use harness::data::Scratch;
 use harness::program::Program;
+use harness::socket::resident_kib;
 use harness::web;
 use signal_proto::json;
 use signal_proto::websocket::{self, Decoder, Message, Opcode, Role};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId};
@@ -21,6 +22,8 @@ use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 /// How long anything here may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What the box's memory may grow by while phones come and go, in KiB: less than a session.
+const GROWN_KIB: u64 = 2048;
 
 /// A signaling server and a box that is registered there.
 struct Home {
@@ -54,6 +57,35 @@ impl Home {
         member(status.text(), "peer_id")
     }
 
+    fn sessions(&self) -> usize {
+        let status = web::get(self.edge.address("http"), "/api/v1/status");
+        member(status.text(), "sessions").parse().expect("a number")
+    }
+
+    /// Waits until there is no session, at most until then (ms).
+    fn until_empty(&self, clock: &Clock, late: u64) {
+        while self.sessions() > 0 {
+            assert!(clock.now().0 < late, "a session is still there");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until the box has no more than so many files open: its loopback's connections
+    /// come and go.
+    fn until_closed(&self, clock: &Clock, files: usize) {
+        let late = clock.now().0 + 5_000;
+        while self.descriptors() > files {
+            assert!(clock.now().0 < late, "{} descriptors, not {files}", self.descriptors());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Files that the box has open.
+    fn descriptors(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.edge.pid());
+        std::fs::read_dir(folder).expect("it runs").count()
+    }
+
     fn phone(&self, label: &str, ordered: bool) -> Phone {
         Phone::connect(self.signal(), &self.peer_id(), label, ordered)
     }
@@ -80,6 +112,8 @@ struct Phone {
     heard: VecDeque<(bool, Vec<u8>)>,
     /// Lines of the box's candidates that followed its answer.
     candidates: Vec<String>,
+    /// Connections that the box says it knows nothing of.
+    unknown: Vec<String>,
     next_ticket: u32,
 }
 
@@ -116,16 +150,48 @@ impl Phone {
             is_closed: false,
             heard: VecDeque::new(),
             candidates: Vec::new(),
+            unknown: Vec::new(),
             next_ticket: 0,
         };
-        let mut text = format!(r#"{{"type":"OFFER","dst":"{edge}","payload":{{"type":"data","#);
-        text += r#""connectionId":"c1","reliable":true,"serialization":"raw","label":"#;
+        phone.say_offer(label, "c1", false, &sdp.to_sdp_string());
+        phone
+    }
+
+    fn say_offer(&mut self, label: &str, connection: &str, restart: bool, sdp: &str) {
+        let edge = &self.edge;
+        let mut text = format!(
+            r#"{{"type":"OFFER","dst":"{edge}","payload":{{"type":"data","restart":{restart},"#
+        );
+        text += r#""connectionId":"#;
+        json::quote(connection, &mut text);
+        text += r#","reliable":true,"serialization":"raw","label":"#;
         json::quote(label, &mut text);
         text += r#","sdp":{"type":"offer","sdp":"#;
-        json::quote(&sdp.to_sdp_string(), &mut text);
+        json::quote(sdp, &mut text);
         text += "}}}";
-        phone.signal(&text);
-        phone
+        self.signal(&text);
+    }
+
+    /// Goes on from another port, as a phone in another network would: its path is broken and
+    /// it asks for a new one.
+    fn roam(&mut self) {
+        let ip = self.udp.local_addr().expect("a bound socket").ip();
+        self.udp = UdpSocket::bind((ip, 0)).expect("a socket");
+        self.udp.set_read_timeout(Some(Duration::from_millis(5))).expect("a timeout can be set");
+        let local = self.udp.local_addr().expect("a bound socket");
+        self.rtc.add_local_candidate(Candidate::host(local, Protocol::Udp).expect("a candidate"));
+        let mut change = self.rtc.sdp_api();
+        change.ice_restart(true);
+        let (sdp, pending) = change.apply().expect("an offer");
+        self.pending = Some(pending);
+        self.say_offer("nightjar", "c1", true, &sdp.to_sdp_string());
+        self.until("the box answers", |phone| phone.pending.is_none());
+    }
+
+    /// Says goodbye.
+    fn close(mut self) {
+        self.rtc.close().expect("it lives");
+        self.drain();
     }
 
     fn signal(&mut self, text: &str) {
@@ -163,7 +229,10 @@ impl Phone {
         while self.rtc.is_alive() {
             match self.rtc.poll_output().expect("the phone lives") {
                 Output::Transmit(datagram) => {
-                    let _ = self.udp.send_to(&datagram.contents, datagram.destination);
+                    // From a port that it has left nothing goes out.
+                    if self.udp.local_addr().is_ok_and(|local| local == datagram.source) {
+                        let _ = self.udp.send_to(&datagram.contents, datagram.destination);
+                    }
                 }
                 Output::Timeout(_) => return,
                 Output::Event(Event::ChannelOpen(..)) => self.is_open = true,
@@ -201,6 +270,9 @@ impl Phone {
             assert_eq!(member(payload, "connectionId"), "c1");
             let candidate = json::member(payload, "candidate").expect("a candidate");
             self.candidates.push(member(candidate, "candidate"));
+        }
+        if kind == "LEAVE" {
+            self.unknown.push(member(payload, "connectionId"));
         }
         if kind == "ANSWER" {
             assert_eq!(member(text, "src"), self.edge);
@@ -501,6 +573,95 @@ fn a_panic_in_a_request_ends_that_request_only() {
 }
 
 #[test]
+fn a_panic_in_a_session_ends_that_session_alone() {
+    let home = Home::of("nightjar-edge-faults", &[]);
+    let (mut phone, token) = paired(&home);
+    let mut other = home.phone("nightjar", true);
+    assert_eq!(home.sessions(), 2);
+    other.ask("GET", "/api/v1/test/panic?of=session", "", "");
+    let late = phone.clock.std_now() + PATIENCE;
+    while home.sessions() > 1 {
+        assert!(phone.clock.std_now() < late, "the session is still there");
+        other.step();
+    }
+    assert!(home.edge.log().contains("a session ended in a panic"), "{}", home.edge.log());
+    assert_eq!(phone.fetch("GET", "/api/v1/status", &token, "").0, 200);
+    assert_eq!(home.phone("nightjar", true).fetch("GET", "/api/ping", "", "").0, 200);
+}
+
+#[test]
+fn a_broken_path_is_found_anew_by_the_same_session() {
+    let home = Home::new(&[]);
+    let (mut phone, token) = paired(&home);
+    for _ in 0..3 {
+        phone.roam();
+        let asked = phone.clock.std_now();
+        assert_eq!(phone.fetch("GET", "/api/v1/status", &token, "").0, 200);
+        println!("an answer on a new path after {:?}", phone.clock.std_now() - asked);
+    }
+    assert_eq!(home.sessions(), 1, "it is the same session");
+    phone.say_offer("nightjar", "c9", true, "v=0");
+    phone.until("the box knows no such connection", |phone| phone.unknown == ["c9"]);
+    assert_eq!(phone.fetch("GET", "/api/v1/status", &token, "").0, 200);
+}
+
+#[test]
+fn a_killed_phone_leaves_nothing_within_a_minute() {
+    let home = Home::new(&[]);
+    home.phone("nightjar", true).close();
+    let clock = Clock::start();
+    home.until_empty(&clock, 60_000);
+    let before = home.descriptors();
+    drop(home.phone("nightjar", true));
+    let killed = clock.now();
+    assert!(home.descriptors() > before);
+    home.until_empty(&clock, killed.0 + 60_000);
+    println!("a killed phone's session was gone after {} ms", clock.now().since_ms(killed));
+    home.until_closed(&clock, before);
+}
+
+#[test]
+fn connecting_and_closing_leaves_memory_and_descriptors_where_they_were() {
+    let home = Home::new(&[]);
+    let clock = Clock::start();
+    let cycles = harness::rounds(1000);
+    let mut before = None;
+    for cycle in 0..cycles {
+        let mut phone = home.phone("nightjar", true);
+        assert_eq!(phone.fetch("GET", "/api/ping", "", "").0, 200);
+        phone.close();
+        home.until_empty(&clock, u64::MAX);
+        // What is kept for ever is there after some.
+        if cycle == cycles / 4 {
+            before = Some((home.descriptors(), resident_kib(home.edge.pid())));
+        }
+    }
+    let (files, kib) = before.expect("some cycles");
+    let grown = resident_kib(home.edge.pid()).saturating_sub(kib);
+    println!("{cycles} cycles: {grown} KiB more of {kib} KiB, {files} descriptors");
+    home.until_closed(&clock, files);
+    assert!(grown <= GROWN_KIB, "{grown} KiB more");
+}
+
+#[test]
+fn an_answer_waits_for_no_stun_server() {
+    let ip = gather::local().into_iter().find(IpAddr::is_ipv4).expect("an IPv4 address");
+    let silent = UdpSocket::bind((ip, 0)).expect("a socket");
+    let silent = format!("stun:{}", silent.local_addr().expect("a bound socket"));
+    let home = Home::new(&["--ice", &silent, "--ice", "stun:nobody.invalid"]);
+    home.phone("nightjar", true).close();
+    let took = (0..3).map(|_| {
+        let mut phone = Phone::offer(home.signal(), &home.peer_id(), "nightjar", true);
+        let asked = phone.clock.std_now();
+        phone.until("an answer", |phone| phone.pending.is_none());
+        phone.clock.std_now() - asked
+    });
+    let quickest = took.min().expect("three");
+    println!("answered after {quickest:?}");
+    assert!(quickest < Duration::from_millis(500), "{quickest:?}");
+}
+
+#[test]
 fn slow_answers_are_announced_and_late_ones_given_up() {
     let home = Home::of("nightjar-edge-faults", &["--legacy-clients", "on"]);
     let mut phone = home.phone("http-proxy", false);
@@ -523,7 +684,7 @@ fn slow_answers_are_announced_and_late_ones_given_up() {
 }
 
 /// A STUN server on `ip` that sees everybody at 203.0.113.7:7777 (RFC 5737).
-fn stun_server(ip: std::net::IpAddr) -> SocketAddr {
+fn stun_server(ip: IpAddr) -> SocketAddr {
     let socket = UdpSocket::bind((ip, 0)).expect("a socket");
     let address = socket.local_addr().expect("a bound socket");
     std::thread::spawn(move || {

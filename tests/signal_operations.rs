@@ -247,6 +247,28 @@ fn figures_move_with_clients_and_messages() {
     expect("rooms", 0);
 }
 
+/// Who finds no place, and who says nothing.
+#[test]
+fn figures_tell_who_was_turned_away() {
+    let any = ["--metrics", "127.0.0.1:0", "--alive-timeout-ms", "700"];
+    let server = Server::start(&[&any[..], &["--max-clients", "2"]].concat());
+    let now = |server: &Server, name: &str| Figures::of(server).get(name);
+    let (_a, _b) = (enter(&server, "a"), enter(&server, "b"));
+    server.knock("key=peerjs&id=c&token=t").hear();
+    assert_eq!(now(&server, "refusals_total{reason=\"full\"}"), 1);
+    let silent = "closed_clients_total{reason=\"silent\"}";
+    wait_until(silent, Duration::from_secs(10), || now(&server, silent) == 2);
+
+    let server = Server::start(&[&any[..2], &["--max-per-address", "1"]].concat());
+    let _a = enter(&server, "a");
+    server.knock("key=peerjs&id=b&token=t").hear();
+    assert_eq!(now(&server, "refusals_total{reason=\"full_address\"}"), 1);
+    let crowd = [127, 0, 0, 2].into();
+    let _crowd: Vec<_> = (0..257).map(|_| meeting::connect_from(crowd, &server.at)).collect();
+    let no_room = "refusals_total{reason=\"no_room\"}";
+    wait_until(no_room, Duration::from_secs(10), || now(&server, no_room) == 1);
+}
+
 #[test]
 fn figures_show_who_does_not_read() {
     let server = Server::start(&["--metrics", "127.0.0.1:0", "--message-rate", "1000"]);

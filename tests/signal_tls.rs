@@ -7,6 +7,7 @@ mod https;
 mod pebble;
 
 use harness::data::{Scratch, left_out};
+use harness::meeting::connect_from;
 use harness::program::{Program, binary};
 use harness::web;
 use https::{Stream, Trust, wait_until};
@@ -16,6 +17,7 @@ use signal::config::{Tls as Source, TlsFiles};
 use signal::tls::Tls;
 use signal_proto::json;
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -223,6 +225,29 @@ fn http_is_pointed_to_https_of_this_server_only() {
     let long = format!("/{}", "a".repeat(9000));
     assert_eq!(web::request(http, "GET", &long, &host("localhost"), b"").status, 431);
     assert_eq!(web::request(http, "GET", "/", &host("a b"), b"").status, 400);
+}
+
+/// 64 of one address, 512 in all; beyond, a newcomer is closed unheard.
+#[test]
+fn the_redirect_holds_few_connections() {
+    let files = Files::new();
+    let server = files.start(&["--redirect", "127.0.0.1:0"]);
+    let http = server.address("redirect");
+    let is_heard = |last: u8| {
+        let mut stream = connect_from([127, 0, 0, last].into(), http);
+        let ask = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let mut answer = String::new();
+        let _ = stream.write_all(ask).and_then(|()| stream.read_to_string(&mut answer));
+        answer.starts_with("HTTP/1.1 308 ")
+    };
+    let crowd = |last: u8| (0..64).map(move |_| connect_from([127, 0, 0, last].into(), http));
+    let mut silent: Vec<_> = crowd(2).collect();
+    assert!(!is_heard(2) && is_heard(3), "one address has its share");
+    silent.extend((3..10).flat_map(crowd));
+    assert_eq!(silent.len(), 512);
+    assert!(!is_heard(10), "all places are taken");
+    drop(silent);
+    wait_until("there is room again", || is_heard(10));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::process::Command;
 /// The floors of `edge/src`. A module imports from lower floors only.
 const FLOORS: &[(&str, u8)] = &[
     ("main", 60),
+    ("parts", 55),
     ("eye", 50),
     ("net", 50),
     ("http", 50),
@@ -22,11 +23,13 @@ const FLOORS: &[(&str, u8)] = &[
     ("identity", 30),
     // Makes the store's pictures of the camera's frames; the eye's own.
     ("thumb", 30),
+    ("gap", 30),
     ("store", 20),
     ("model", 20),
     ("camera", 20),
     ("config", 12),
-    ("watchdog", 12),
+    ("crashes", 12),
+    ("vitals", 12),
     ("clock", 10),
     ("journal", 10),
     ("notice", 10),

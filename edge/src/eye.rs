@@ -17,15 +17,18 @@ use crate::model::{Detector, Model};
 use crate::say;
 use crate::store::{Change, Pictures, Recorder};
 use crate::thumb;
+use crate::vitals::Pulse;
 use edge_core::decode::Detection;
 use edge_core::event::{Event, EventId, Kind};
 use edge_core::geometry::BBox;
 use edge_core::labels;
 use edge_core::motion::{CELLS, GRID, Gate, Motion, Sight};
+use edge_core::tamper::{News, Tamper};
 use edge_core::time::Instant;
 use edge_core::track::Tracker;
 use edge_core::watch::{self, EVENTS, Now, Watch};
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,6 +66,7 @@ pub struct Eye<R> {
     grid: Box<[u8; CELLS]>,
     tracker: Tracker,
     watch: Watch,
+    tamper: Box<Tamper>,
     model: Option<(Arc<Model>, Detector)>,
     /// Labels that open events beside the household's.
     labels: Vec<String>,
@@ -79,13 +83,21 @@ impl<R> fmt::Debug for Eye<R> {
 }
 
 impl<R: Record> Eye<R> {
-    /// An eye that has seen nothing; without a model it reports motion.
-    pub fn new(camera: &str, model: Option<Arc<Model>>, labels: Vec<String>, recorder: R) -> Self {
+    /// An eye that has seen nothing; without a model it reports motion. A `live` camera that
+    /// repeats one picture is reported as frozen.
+    pub fn new(
+        camera: &str,
+        live: bool,
+        model: Option<Arc<Model>>,
+        labels: Vec<String>,
+        recorder: R,
+    ) -> Self {
         Self {
             gate: Box::default(),
             grid: Box::new([0; CELLS]),
             tracker: Tracker::new(),
             watch: Watch::new(camera),
+            tamper: Box::new(Tamper::new(live)),
             model: model.map(|model| {
                 let detector = model.detector();
                 (model, detector)
@@ -97,10 +109,10 @@ impl<R: Record> Eye<R> {
         }
     }
 
-    /// Looks at one frame and tells the recorder what came of it.
-    pub fn look(&mut self, now: Now, frame: &Frame<'_>) {
+    /// Looks at one frame and tells the recorder what came of it; what is new about the view.
+    pub fn look(&mut self, now: Now, frame: &Frame<'_>) -> Option<News> {
         if !frame.view.luma_into(&mut *self.grid, GRID.0, GRID.1) {
-            return;
+            return None;
         }
         let sight = self.gate.look(now.at, &self.grid);
         if self.model.is_some() {
@@ -108,6 +120,9 @@ impl<R: Record> Eye<R> {
         }
         self.stir(now, sight);
         self.tell(Some(frame));
+        let news = self.tamper.look(now.at, &self.grid)?;
+        self.report(now, news.label());
+        Some(news)
     }
 
     /// Ends every open event: the camera is gone or the program stops. The next frame is a new
@@ -228,7 +243,7 @@ fn take_held<const N: usize>(
 }
 
 /// What an eye thread needs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Setup {
     /// The camera's name, as on the board.
     pub name: String,
@@ -244,15 +259,16 @@ pub struct Setup {
     pub board: Arc<Board>,
     /// The store's end.
     pub recorder: Recorder,
+    /// Beats with each turn that got past the camera, with a frame or without.
+    pub taking: Arc<Pulse>,
+    /// Beats when nothing is left to be looked at.
+    pub looking: Arc<Pulse>,
     /// Set when the thread shall end; heard within a frame or two.
     pub stop: Arc<AtomicBool>,
 }
 
 /// Starts the thread of one camera. A camera that is not on the board is not started.
-///
-/// # Panics
-/// Where the system gives no more threads: without its camera the process is of no use.
-pub fn spawn(setup: Setup) -> JoinHandle<()> {
+pub fn spawn(setup: Setup) -> io::Result<JoinHandle<()>> {
     let name = format!("eye {}", setup.name);
     let run = move || {
         if let Some(place) = setup.board.place(&setup.name) {
@@ -260,7 +276,7 @@ pub fn spawn(setup: Setup) -> JoinHandle<()> {
             Capture::new(setup, place).run();
         }
     };
-    thread::Builder::new().name(name).spawn(run).expect("the system gives a thread")
+    thread::Builder::new().name(name).spawn(run)
 }
 
 /// The loop around an eye.
@@ -269,6 +285,8 @@ struct Capture {
     spec: Spec,
     clock: Clock,
     board: Arc<Board>,
+    taking: Arc<Pulse>,
+    looking: Arc<Pulse>,
     stop: Arc<AtomicBool>,
     place: usize,
     eye: Eye<Recorder>,
@@ -289,21 +307,24 @@ enum Lens {
 
 impl Capture {
     fn new(setup: Setup, place: usize) -> Self {
-        let Setup { name, spec, clock, model, labels, board, recorder, stop } = setup;
-        let eye = Eye::new(&name, model, labels, recorder);
+        let Setup { name, spec, clock, model, labels, board, recorder, taking, looking, stop } =
+            setup;
+        let eye = Eye::new(&name, spec.is_live(), model, labels, recorder);
         let lens = Lens::Shut { at: clock.now(), pause_ms: RETRY_MS.0, told: false };
         let (rate, stumbling) = (Rate::default(), false);
-        Self { name, spec, clock, board, stop, place, eye, lens, rate, stumbling }
+        Self { name, spec, clock, board, taking, looking, stop, place, eye, lens, rate, stumbling }
     }
 
     fn run(mut self) {
         while !self.stop.load(Ordering::Relaxed) {
             let now = self.now();
+            self.looking.beat(now.at);
             let idle_ms = match &self.lens {
                 Lens::Shut { at, .. } => at.since_ms(now.at),
                 Lens::Open { source, .. } => source.idle_ms(now.at),
             };
             if idle_ms > 0 {
+                self.taking.beat(now.at);
                 thread::sleep(Duration::from_millis(idle_ms.min(NAP_MS)));
             } else if matches!(self.lens, Lens::Shut { .. }) {
                 self.open(now);
@@ -321,6 +342,7 @@ impl Capture {
 
     fn open(&mut self, now: Now) {
         let Lens::Shut { pause_ms, told, .. } = self.lens else { return };
+        self.taking.beat(now.at);
         match Source::open(&self.spec, now.at) {
             Ok(source) => self.lens = Lens::Open { source, fresh: true, lost: told },
             Err(error) => self.lose(now, &error.to_string(), pause_ms, told),
@@ -328,15 +350,21 @@ impl Capture {
     }
 
     fn frame(&mut self, now: Now) {
-        let Self { lens, eye, board, rate, place, .. } = self;
+        let Self { lens, eye, board, taking, rate, place, .. } = self;
         let Lens::Open { source, .. } = lens else { return };
         let looked = catch_unwind(AssertUnwindSafe(|| {
-            let Some(frame) = source.next(now.at)? else { return Ok(false) };
+            let next = source.next(now.at)?;
+            taking.beat(now.at);
+            let Some(frame) = next else { return Ok(false) };
             let size = (frame.view.width(), frame.view.height());
             if board.count(*place, size, rate.count(now.at), now.unix) {
                 board.give(*place, thumb::full(&frame));
             }
-            eye.look(now, &frame);
+            if let Some(news) = eye.look(now, &frame) {
+                let wrong = news.words();
+                let words = if wrong.is_empty() { source.words() } else { wrong.to_owned() };
+                board.set_health(*place, Health::Running, &words);
+            }
             Ok(true)
         }));
         match looked {

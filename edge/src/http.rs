@@ -13,6 +13,7 @@ mod gate;
 use crate::api::{self, BODY_BYTES, Cache, House, Refusal, Request, Response};
 use crate::principal::Principal;
 use crate::say;
+use crate::vitals::Pulse;
 use edge_core::rest::Method;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
@@ -23,7 +24,7 @@ use std::os::unix::net::UnixListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -74,14 +75,15 @@ struct Inner {
 
 impl Inner {
     /// The folder and all that is in it are ours: who holds the data directory's lock calls.
-    fn bind(data_dir: &Path) -> io::Result<Self> {
+    /// A door that is begun anew has the next number, for the old one may still hold its own.
+    fn bind(data_dir: &Path, number: usize) -> io::Result<Self> {
         let folder = data_dir.join("http");
         match fs::DirBuilder::new().mode(0o700).create(&folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => fs::set_permissions(&folder, Permissions::from_mode(0o700))?,
         }
         let folder = File::open(folder)?;
-        let path = PathBuf::from(format!("/proc/self/fd/{}/socket", folder.as_raw_fd()));
+        let path = PathBuf::from(format!("/proc/self/fd/{}/socket{number}", folder.as_raw_fd()));
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -97,12 +99,15 @@ impl Inner {
 pub fn serve(
     listener: TcpListener,
     house: Arc<House>,
+    pulses: [Arc<Pulse>; 2],
     stop: Arc<AtomicBool>,
 ) -> io::Result<JoinHandle<()>> {
-    let inner = Inner::bind(&house.config.data_dir)?;
+    static DOORS: AtomicUsize = AtomicUsize::new(0);
+    let number = DOORS.fetch_add(1, Ordering::Relaxed);
+    let inner = Inner::bind(&house.config.data_dir, number)?;
     let thread = std::thread::Builder::new().name("http".into());
     thread.spawn(move || {
-        if let Err(error) = run(listener, inner, &house, &stop) {
+        if let Err(error) = run(listener, inner, &house, &pulses, &stop) {
             say!("http: {error}");
         }
     })
@@ -112,15 +117,18 @@ fn run(
     listener: TcpListener,
     inner: Inner,
     house: &House,
+    pulses: &[Arc<Pulse>; 2],
     stop: &AtomicBool,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let Inner { listener: behind, path, folder } = inner;
+    let [taking, answering] = pulses;
     let server = tiny_http::Server::from_listener(behind, None)?;
     let ended = AtomicBool::new(false);
     let over = || stop.load(Ordering::Relaxed) || ended.load(Ordering::Relaxed);
     let work = || {
         let _end = End(&ended);
         while !over() {
+            answering.beat(house.clock.now());
             match server.recv_timeout(TICK) {
                 Ok(Some(request)) => respond(house, request),
                 Ok(None) => {}
@@ -135,7 +143,10 @@ fn run(
             let worker = std::thread::Builder::new().name(format!("http-{number}"));
             worker.spawn_scoped(scope, work)?;
         }
-        gate::run(listener, &path, over)
+        gate::run(listener, &path, || {
+            taking.beat(house.clock.now());
+            over()
+        })
     });
     // Its end takes a connection to the path, so the folder stays open until then.
     drop(server);
@@ -321,10 +332,10 @@ mod tests {
         let data_dir = top.join("d".repeat(120));
         fs::create_dir_all(&data_dir).unwrap();
         for _ in 0..2 {
-            let inner = Inner::bind(&data_dir).unwrap();
+            let inner = Inner::bind(&data_dir, 3).unwrap();
             let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
             assert_eq!(mode(&data_dir.join("http")), 0o700);
-            assert_eq!(mode(&data_dir.join("http/socket")), 0o600);
+            assert_eq!(mode(&data_dir.join("http/socket3")), 0o600);
             std::os::unix::net::UnixStream::connect(&inner.path).unwrap();
         }
         fs::remove_dir_all(top).unwrap();

@@ -4,21 +4,26 @@ use edge::api::House;
 use edge::camera::{self, Board, Spec};
 use edge::clock::Clock;
 use edge::config::{self, Command, Config};
+use edge::crashes::{Crashes, SAFE};
+use edge::gap::Gap;
 use edge::identity::Identity;
 use edge::model::{self, Model};
+use edge::parts::{Part, Parts};
 use edge::principal::Door;
 use edge::signaling::Dialer;
 use edge::store::{Limits, Store};
+use edge::vitals::{Pulse, Vitals};
 use edge::{eye, http, journal, net, notice, say};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 /// The exit code where a part died: whoever started us may start us anew.
@@ -27,13 +32,11 @@ const DIED: u8 = 1;
 const REFUSED: u8 = 2;
 /// How often is looked whether every part lives.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often is looked whether a part has ended.
-const TICK: Duration = Duration::from_millis(10);
-/// When the parts have to have ended, ms after the stop: first those that write, then the
-/// store, then those that only read. What is late then is left behind; in all, below 5 s.
-const EYES_MS: u64 = 1_500;
-const STORE_MS: u64 = 4_000;
-const DOORS_MS: u64 = 4_300;
+/// How long the parts may go without progress: a slow processor's longest inference, a request
+/// that waits for the card, a burst of datagrams are far below.
+const EYE_LIMIT_MS: u64 = 60_000;
+const HTTP_LIMIT_MS: u64 = 30_000;
+const NET_LIMIT_MS: u64 = 10_000;
 
 fn main() -> ExitCode {
     journal::hook_panics();
@@ -57,9 +60,11 @@ fn main() -> ExitCode {
 fn run(config: Config) -> Result<ExitCode, String> {
     let clock = Clock::start();
     let signals = signals().map_err(words("signals"))?;
-    let cameras = cameras(&config)?;
+    let mut crashes = Crashes::read(&config.data_dir);
+    let safe = crashes.is_safe();
+    let cameras = if safe { Vec::new() } else { cameras(&config)? };
     let dialer = Dialer::of(&config).map_err(|error| error.to_string())?;
-    let model = model(&config)?;
+    let model = if safe { None } else { model(&config)? };
     let listener = http::listen(config.http).map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(words("--http"))?;
 
@@ -71,6 +76,7 @@ fn run(config: Config) -> Result<ExitCode, String> {
     let identity = Identity::load_or_create(&config.data_dir).map_err(words("--data-dir"))?;
     let names: Vec<_> = cameras.iter().map(|(name, _)| name.clone()).collect();
     let config = Arc::new(config);
+    let pulses = Pulses::new(names.len(), &store);
     let house = Arc::new(House {
         config: Arc::clone(&config),
         clock,
@@ -78,28 +84,27 @@ fn run(config: Config) -> Result<ExitCode, String> {
         board: Arc::new(Board::new(&names)),
         door: Door::new(Arc::clone(&store), config.legacy_clients),
         bell,
+        vitals: pulses.vitals(),
+        safe,
         model_name: model.as_ref().map(|model| model.name().to_owned()),
         peer_id: identity.peer_id.clone(),
         sessions: AtomicUsize::new(0),
     });
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let http = http::serve(listener, Arc::clone(&house), Arc::clone(&stop))
-        .map_err(|error| format!("--data-dir: no socket can be made there: {error}"))?;
-    let net = net::spawn(net::Setup {
+    let setup = net::Setup {
         house: Arc::clone(&house),
         config: Arc::clone(&config),
         dialer,
         clock,
         identity,
         notices,
-        stop: Arc::clone(&stop),
-    });
-    let net = net.map_err(words("the net thread cannot start"))?;
-    say_what_is_there(&cameras, model.as_deref());
-    let eyes = cameras.into_iter().map(|(name, spec)| {
-        let words = format!("camera {name}");
-        let setup = eye::Setup {
+        pulse: Arc::clone(&pulses.net),
+        stop: Arc::default(),
+    };
+    let doors = vec![net_part(setup, &pulses)?, http_part(listener, &house, &pulses)?];
+    say_what_is_there(safe, &cameras, model.as_deref());
+    let eyes = cameras.into_iter().zip(&pulses.eyes).map(|((name, spec), [taking, looking])| {
+        eye_part(eye::Setup {
             name,
             spec,
             clock,
@@ -107,24 +112,106 @@ fn run(config: Config) -> Result<ExitCode, String> {
             labels: config.labels.clone(),
             board: Arc::clone(&house.board),
             recorder: store.recorder(),
-            stop: Arc::clone(&stop),
-        };
-        Part { name: words, thread: eye::spawn(setup) }
+            taking: Arc::clone(taking),
+            looking: Arc::clone(looking),
+            stop: Arc::default(),
+        })
     });
-    let eyes = eyes.collect();
-    let doors = vec![Part::new("net", net), Part::new("http", http)];
-    let parts = Parts { eyes, doors, store };
+    let eyes: Result<_, _> = eyes.collect();
+    let mut gap = Gap::before(&store);
+    let recorder = store.recorder();
+    let mut parts = Parts::new(eyes?, doors, store);
+    gap.look(clock, &recorder);
     print(&format!("ready http={address}"))?;
-    let died = parts.watch(&signals);
-    stop.store(true, Ordering::Relaxed);
+    let why = watch(&signals, || {
+        let now = clock.now();
+        gap.look(clock, &recorder);
+        parts.look(now).or_else(|| crashes.look(now))
+    });
+    drop(recorder);
     parts.end(clock);
-    Ok(match died {
-        None => ExitCode::SUCCESS,
-        Some(name) => {
-            say!("{name} died, so this program ends");
-            ExitCode::from(DIED)
+    let Some(why) = why else {
+        crashes.forget();
+        return Ok(ExitCode::SUCCESS);
+    };
+    say!("{why}, so this program ends");
+    if let Err(error) = crashes.note() {
+        say!("--data-dir: the crash cannot be noted: {error}");
+    }
+    Ok(ExitCode::from(DIED))
+}
+
+/// Everybody's pulse.
+struct Pulses {
+    /// Of each camera: taking frames and looking at them.
+    eyes: Vec<[Arc<Pulse>; 2]>,
+    net: Arc<Pulse>,
+    http: [Arc<Pulse>; 2],
+    store: Arc<Pulse>,
+}
+
+impl Pulses {
+    fn new(cameras: usize, store: &Store) -> Self {
+        Self {
+            eyes: (0..cameras).map(|_| Default::default()).collect(),
+            net: Arc::default(),
+            http: Default::default(),
+            store: Arc::clone(store.pulse()),
         }
-    })
+    }
+
+    /// As status shows them.
+    fn vitals(&self) -> Vitals {
+        let mut vitals = Vitals::default();
+        for [taking, looking] in &self.eyes {
+            vitals.add("capture", taking);
+            vitals.add("eye", looking);
+        }
+        vitals.add("store", &self.store);
+        vitals.add("net", &self.net);
+        self.http.iter().for_each(|pulse| vitals.add("http", pulse));
+        vitals
+    }
+}
+
+fn net_part(setup: net::Setup, pulses: &Pulses) -> Result<Part, String> {
+    let (clock, pulse) = (setup.clock, [Arc::clone(&pulses.net)]);
+    let begin = move |stop| net::spawn(net::Setup { stop, ..setup.clone() });
+    Part::begin("net", NET_LIMIT_MS, &pulse, clock.now(), Box::new(begin))
+        .map_err(words("the net thread cannot start"))
+}
+
+fn http_part(listener: TcpListener, house: &Arc<House>, pulses: &Pulses) -> Result<Part, String> {
+    let (house, pulses, now) = (Arc::clone(house), pulses.http.clone(), house.clock.now());
+    let ours = pulses.clone();
+    let begin =
+        move |stop| http::serve(listener.try_clone()?, Arc::clone(&house), pulses.clone(), stop);
+    Part::begin("http", HTTP_LIMIT_MS, &ours, now, Box::new(begin))
+        .map_err(|error| format!("--data-dir: no socket can be made there: {error}"))
+}
+
+fn eye_part(setup: eye::Setup) -> Result<Part, String> {
+    let name = format!("camera {}", setup.name);
+    let pulses = [Arc::clone(&setup.taking), Arc::clone(&setup.looking)];
+    let now = setup.clock.now();
+    let begin = move |stop| eye::spawn(eye::Setup { stop, ..setup.clone() });
+    Part::begin(&name, EYE_LIMIT_MS, &pulses, now, Box::new(begin))
+        .map_err(words("the camera's thread cannot start"))
+}
+
+/// Waits for the end, looking around once a second: `None` when its owner wants it, else why it
+/// has to be.
+fn watch(signals: &Receiver<()>, mut look: impl FnMut() -> Option<String>) -> Option<String> {
+    loop {
+        match signals.recv_timeout(LOOK) {
+            Ok(()) => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Some("the signals' thread died".into()),
+        }
+        if let Some(why) = look() {
+            return Some(why);
+        }
+    }
 }
 
 /// Where the first SIGTERM or SIGINT is told. The same one again ends the process at once.
@@ -142,75 +229,6 @@ fn signals() -> io::Result<Receiver<()>> {
         }
     })?;
     Ok(told)
-}
-
-/// A thread that has to live as long as the process.
-struct Part {
-    name: String,
-    thread: JoinHandle<()>,
-}
-
-impl Part {
-    fn new(name: &str, thread: JoinHandle<()>) -> Self {
-        Self { name: name.to_owned(), thread }
-    }
-}
-
-/// What runs.
-struct Parts {
-    eyes: Vec<Part>,
-    doors: Vec<Part>,
-    store: Arc<Store>,
-}
-
-impl Parts {
-    /// Waits for the end; the name of the part that died, if that is why.
-    fn watch(&self, signals: &Receiver<()>) -> Option<String> {
-        loop {
-            match signals.recv_timeout(LOOK) {
-                Ok(()) => return None,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Some("signals".into()),
-            }
-            if let Some(name) = self.dead() {
-                return Some(name);
-            }
-        }
-    }
-
-    fn dead(&self) -> Option<String> {
-        let mut parts = self.eyes.iter().chain(&self.doors);
-        let dead = parts.find(|part| part.thread.is_finished()).map(|part| part.name.clone());
-        dead.or_else(|| (!self.store.is_alive()).then(|| "the store's writer".into()))
-    }
-
-    /// Ends everything in order, and nobody waits for ever: an eye may hang in its device, a
-    /// door in a client, the store in its card.
-    fn end(self, clock: Clock) {
-        let stopped = clock.now();
-        let wait = |parts: &[Part], limit_ms| {
-            for part in parts {
-                while !part.thread.is_finished() && clock.now().since_ms(stopped) < limit_ms {
-                    thread::sleep(TICK);
-                }
-                if !part.thread.is_finished() {
-                    say!("{} does not end and is left behind", part.name);
-                }
-            }
-        };
-        wait(&self.eyes, EYES_MS);
-        let store = self.store;
-        let close = move || {
-            if !store.close() {
-                say!("the store's writer had died");
-            }
-        };
-        let closing = thread::Builder::new().name("close".into()).spawn(close);
-        if let Ok(thread) = closing {
-            wait(&[Part::new("the store", thread)], STORE_MS);
-        }
-        wait(&self.doors, DOORS_MS);
-    }
 }
 
 /// The cameras named, else the first V4L2 device, else none.
@@ -233,7 +251,10 @@ fn model(config: &Config) -> Result<Option<Arc<Model>>, String> {
 }
 
 /// Said once nothing can be refused any more: a refusal is one line.
-fn say_what_is_there(cameras: &[(String, Spec)], model: Option<&Model>) {
+fn say_what_is_there(safe: bool, cameras: &[(String, Spec)], model: Option<&Model>) {
+    if safe {
+        return say!("{SAFE} crashes in a row: this start is a safe one, without cameras");
+    }
     if cameras.is_empty() {
         say!("no camera is named and no V4L2 device is here");
     }

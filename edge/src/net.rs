@@ -3,6 +3,7 @@
 //! One thread runs every socket; it never blocks. Requests are answered by `workers`, each
 //! session is a task of its own (`session`), and a panic in one ends that one.
 
+mod offers;
 mod places;
 mod session;
 mod workers;
@@ -17,9 +18,11 @@ use crate::peer::{Moment, Session, gather};
 use crate::principal::Principal;
 use crate::say;
 use crate::signaling::{Dialer, Signaling, Told};
+use crate::vitals::Pulse;
 use edge_core::event::EventId;
 use edge_core::rest::body;
 use edge_core::time::Instant;
+use offers::Offers;
 use places::{Key, Places, Standing};
 use session::{Handle, Note};
 use signal_proto::client::relay;
@@ -58,14 +61,14 @@ const LEAVE_TURNS: usize = 100;
 /// How often the stop flag and the strangers are looked at, ms.
 const STOP_MS: u64 = 100;
 /// How often our own addresses are looked at, ms.
-const NETWORK_MS: u64 = 5_000;
+const NETWORK_MS: u64 = 1_000;
 /// How long sessions have to say goodbye at the end, ms.
 const GOODBYE_MS: u64 = 500;
 /// The net thread's stack, bytes.
 const STACK_BYTES: usize = 1024 * 1024;
 
 /// What the net thread needs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Setup {
     /// Everything an answer needs.
     pub house: Arc<House>,
@@ -79,6 +82,8 @@ pub struct Setup {
     pub identity: Identity,
     /// What the store and the API ring for.
     pub notices: Receiver<Notice>,
+    /// The thread's pulse.
+    pub pulse: Arc<Pulse>,
     /// Set once, at the end.
     pub stop: Arc<AtomicBool>,
 }
@@ -124,10 +129,11 @@ fn run(setup: Setup) {
         house: setup.house,
         identity: setup.identity,
         early: VecDeque::new(),
+        offers: Offers::new(setup.clock.now()),
         pool,
         outbox,
     };
-    smol::block_on(executor.run(hub.main(told, setup.notices, setup.stop)));
+    smol::block_on(executor.run(hub.main(told, setup.notices, &setup.pulse, &setup.stop)));
 }
 
 /// Reads the device's name as it is now.
@@ -168,6 +174,7 @@ struct Hub {
     /// When pairing was last seen open.
     pairing: Instant,
     early: VecDeque<Early>,
+    offers: Offers,
     pool: Sender<workers::Job>,
     outbox: Sender<String>,
 }
@@ -183,11 +190,13 @@ impl Hub {
         mut self,
         told: Receiver<Told>,
         notices: Receiver<Notice>,
-        stop: Arc<AtomicBool>,
+        pulse: &Pulse,
+        stop: &AtomicBool,
     ) {
         let mut next_number = 0;
         let mut looked = self.clock.now();
         while !stop.load(Ordering::Relaxed) {
+            pulse.beat(self.clock.now());
             let said = async {
                 match told.recv().await {
                     Ok(told) => Wake::Told(told),
@@ -232,11 +241,7 @@ impl Hub {
 
     async fn hear(&mut self, kind: Kind, src: &PeerId, payload: &str) {
         match kind {
-            Kind::Offer => {
-                if let Some(offer) = Offer::parse(payload) {
-                    self.answer(src, &offer).await;
-                }
-            }
+            Kind::Offer => self.hear_offer(src, payload).await,
             Kind::Candidate => {
                 if let Some((connection, line)) = offer::candidate(payload) {
                     self.candidate((src.as_str().to_owned(), connection), line);
@@ -249,6 +254,29 @@ impl Hub {
             }),
             _ => {}
         }
+    }
+
+    async fn hear_offer(&mut self, src: &PeerId, payload: &str) {
+        if !self.offers.take(src, self.clock.now()) {
+            return;
+        }
+        match Offer::parse(payload) {
+            Some(offer) if offer.restart => self.restart(src, offer),
+            Some(offer) => self.answer(src, &offer).await,
+            None => {}
+        }
+    }
+
+    /// A phone looks for a new path to its session, which may be of a life before this one.
+    fn restart(&self, src: &PeerId, offer: Offer) {
+        let key = (src.as_str().to_owned(), offer.connection);
+        let Some(handle) = self.places.get(&key).filter(|handle| !handle.is_ending()) else {
+            let unknown = relay(Kind::Leave, src, &offer::unknown(&key.1));
+            let _ = self.outbox.try_send(unknown);
+            return;
+        };
+        handle.tell(Note::Restart(offer.sdp));
+        self.find_servers(&handle, &gather::local().into());
     }
 
     async fn answer(&mut self, src: &PeerId, offer: &Offer) {

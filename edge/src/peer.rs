@@ -10,6 +10,7 @@
 //!               +-----------------------------------------------------------------------+
 //! ```
 
+mod again;
 mod empty;
 pub mod gather;
 pub mod offer;
@@ -114,6 +115,8 @@ pub struct Session {
     link: Link,
     mid: String,
     candidates: usize,
+    /// Our candidates, each with the address of its socket.
+    ours: Vec<(SocketAddr, Candidate)>,
     mapped: usize,
     largest_message: usize,
     client: Option<u64>,
@@ -159,9 +162,11 @@ impl Session {
         now: Moment,
     ) -> Result<(Self, String), Refused> {
         let sdp = SdpOffer::from_sdp_string(&offer.sdp).map_err(|_| Refused)?;
-        let mut rtc = config(identity).build(now.std);
+        let mut rtc = config(identity, offer.label).build(now.std);
+        let mut ours = Vec::new();
         for address in locals {
             let candidate = Candidate::host(*address, Protocol::Udp).map_err(|_| Refused)?;
+            ours.push((*address, candidate.clone()));
             rtc.add_local_candidate(candidate);
         }
         let answer: SdpAnswer = rtc.sdp_api().accept_offer(sdp).map_err(|_| Refused)?;
@@ -175,6 +180,7 @@ impl Session {
             rtc,
             link: Link::Opening { label: offer.label, since: now.ms },
             candidates: 0,
+            ours,
             mapped: 0,
             largest_message: offer.largest_message(),
             client: None,
@@ -191,6 +197,44 @@ impl Session {
             closing: false,
         };
         Ok((session, answer))
+    }
+
+    /// Takes an offer for a new path (ICE restart, RFC 8445 s9) to the sockets there are now:
+    /// the answer's SDP. An offer that is none ends the session.
+    pub fn restart(&mut self, sdp: &str, locals: &[SocketAddr], now: Moment) -> Option<String> {
+        self.move_to(locals);
+        self.candidates = 0;
+        let offer = SdpOffer::from_sdp_string(sdp).map_err(|_| Refused);
+        let answer =
+            offer.and_then(|offer| self.rtc.sdp_api().accept_offer(offer).map_err(|_| Refused));
+        let Ok(answer) = answer else {
+            self.end();
+            return None;
+        };
+        self.pathless = None;
+        let result = self.rtc.handle_input(Input::Timeout(now.std));
+        self.end_unless(&result);
+        Some(answer.to_sdp_string())
+    }
+
+    /// Gives up the candidates of sockets that are gone, and takes up new ones.
+    fn move_to(&mut self, locals: &[SocketAddr]) {
+        let rtc = &mut self.rtc;
+        self.ours.retain(|(base, candidate)| {
+            let stays = locals.contains(base);
+            if !stays {
+                rtc.direct_api().invalidate_candidate(candidate);
+            }
+            stays
+        });
+        for address in locals {
+            let known = self.ours.iter().any(|(base, _)| base == address);
+            let candidate = Candidate::host(*address, Protocol::Udp).ok().filter(|_| !known);
+            if let Some(candidate) = candidate {
+                self.ours.push((*address, candidate.clone()));
+                self.rtc.add_local_candidate(candidate);
+            }
+        }
     }
 
     /// The paired phone at the other end; it alone is told what happens.
@@ -242,9 +286,11 @@ impl Session {
         if mapped == base || nowhere || self.mapped == MAPPED {
             return None;
         }
-        self.mapped += 1;
         let candidate = Candidate::server_reflexive(mapped, base, Protocol::Udp).ok()?;
-        self.rtc.add_local_candidate(candidate).map(Candidate::to_sdp_string)
+        let line = self.rtc.add_local_candidate(candidate.clone()).map(Candidate::to_sdp_string)?;
+        self.mapped += 1;
+        self.ours.push((base, candidate));
+        Some(line)
     }
 
     /// Time has passed.
@@ -551,9 +597,9 @@ impl Step {
     }
 }
 
-fn config(identity: &Identity) -> RtcConfig {
+fn config(identity: &Identity, label: Label) -> RtcConfig {
     RtcConfig::new()
-        .set_crypto_provider(empty::crypto())
+        .set_crypto_provider(empty::crypto(label == Label::HttpProxy))
         .set_dtls_cert(identity.certificate.clone())
         .set_dtls_version(DtlsVersion::Auto)
         .set_sctp_max_buffered_amount(SCTP_BUFFER_BYTES)

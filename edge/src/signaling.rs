@@ -30,8 +30,11 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
 /// Largest answer to an HTTP request, bytes, head included.
 const ANSWER_BYTES: usize = 64 * 1024;
-/// First and longest wait before connecting again, ms.
-const WAIT_MS: (u64, u64) = (1000, 30_000);
+/// First and longest wait before a server that cannot be reached is called again, ms. A phone
+/// waits with us for it to be back; who is not answered costs a server nothing.
+const AWAY_MS: (u64, u64) = (500, 1500);
+/// The same before a server that refused us is, ms.
+const REFUSED_MS: (u64, u64) = (1000, 30_000);
 /// ICE servers taken from the signaling server's list.
 const ICE_SERVERS: usize = 16;
 
@@ -328,6 +331,45 @@ enum Wake {
     Time,
 }
 
+/// How long to wait before the next call.
+struct Waits {
+    away: Backoff,
+    refused: Backoff,
+    /// What is to be waited for now.
+    reason: Reason,
+}
+
+#[derive(Clone, Copy)]
+enum Reason {
+    Away,
+    Refused,
+    /// Another network: what went before means nothing.
+    Changed,
+}
+
+impl Waits {
+    fn new(seed: u64) -> Self {
+        Self {
+            away: Backoff::new(AWAY_MS.0, AWAY_MS.1, seed),
+            refused: Backoff::new(REFUSED_MS.0, REFUSED_MS.1, seed),
+            reason: Reason::Away,
+        }
+    }
+
+    fn next_ms(&mut self) -> u64 {
+        match std::mem::replace(&mut self.reason, Reason::Away) {
+            Reason::Away => self.away.wait_ms(),
+            Reason::Refused => self.refused.wait_ms(),
+            Reason::Changed => 0,
+        }
+    }
+
+    fn succeeded(&mut self) {
+        self.away.succeeded();
+        self.refused.succeeded();
+    }
+}
+
 /// What the background requests of one run report to.
 struct Reports {
     joined: (Sender<bool>, Receiver<bool>),
@@ -340,7 +382,7 @@ impl Signaling {
     /// Runs until it is dropped.
     pub async fn run(self, executor: &smol::LocalExecutor<'_>) {
         let mut client = Client::new(self.now());
-        let mut backoff = Backoff::new(WAIT_MS.0, WAIT_MS.1, u64::from_be_bytes(entropy()));
+        let mut waits = Waits::new(u64::from_be_bytes(entropy()));
         let reports =
             Reports { joined: bounded(1), ice: bounded(1), ice_known: Cell::new(!self.wants_ice) };
         let mut socket: Option<Socket> = None;
@@ -366,7 +408,7 @@ impl Signaling {
                 Output::Timeout(at) => {
                     let wake = self.wait(socket.as_mut(), &reports, at).await;
                     reports.ice_known.set(reports.ice_known.get() || matches!(wake, Wake::Ice(_)));
-                    self.awake(wake, &mut client, &mut socket, &mut backoff).await
+                    self.awake(wake, &mut client, &mut socket, &mut waits).await
                 }
             };
             client.handle_timeout(self.now());
@@ -376,7 +418,7 @@ impl Signaling {
             if lost {
                 socket = None;
                 reports.ice_known.set(!self.wants_ice);
-                client.handle_lost(self.now(), backoff.wait_ms());
+                client.handle_lost(self.now(), waits.next_ms());
                 if reachable.replace(false) != Some(false) {
                     say!("signaling: no connection; trying on");
                 }
@@ -459,10 +501,10 @@ impl Signaling {
         wake: Wake,
         client: &mut Client,
         socket: &mut Option<Socket>,
-        backoff: &mut Backoff,
+        waits: &mut Waits,
     ) -> bool {
         match wake {
-            Wake::Bytes(Ok(_)) => self.read(client, socket, backoff).await,
+            Wake::Bytes(Ok(_)) => self.read(client, socket, waits).await,
             Wake::Bytes(Err(_)) => true,
             Wake::Send(text) => {
                 client.is_registered() && self.send(socket, Opcode::Text, text.as_bytes()).await
@@ -476,8 +518,9 @@ impl Signaling {
                 false
             }
             Wake::Changed => {
-                // Another network: neither the connection nor a long wait means anything now.
-                backoff.succeeded();
+                // Neither the connection nor a long wait means anything now.
+                waits.succeeded();
+                waits.reason = Reason::Changed;
                 true
             }
             Wake::Time => false,
@@ -489,7 +532,7 @@ impl Signaling {
         &self,
         client: &mut Client,
         socket: &mut Option<Socket>,
-        backoff: &mut Backoff,
+        waits: &mut Waits,
     ) -> bool {
         let Some(open) = socket.as_mut() else { return false };
         let bytes = std::mem::take(&mut open.early);
@@ -499,7 +542,7 @@ impl Signaling {
             let Some(open) = socket.as_mut() else { return false };
             match open.decoder.read(&mut input) {
                 Ok(None) => return false,
-                Ok(Some(Message::Text(text))) => self.hear(client, &text, backoff).await,
+                Ok(Some(Message::Text(text))) => self.hear(client, &text, waits).await,
                 Ok(Some(Message::Ping(payload))) => {
                     if self.send(socket, Opcode::Pong, &payload).await {
                         return true;
@@ -511,11 +554,17 @@ impl Signaling {
         }
     }
 
-    async fn hear(&self, client: &mut Client, text: &str, backoff: &mut Backoff) {
+    async fn hear(&self, client: &mut Client, text: &str, waits: &mut Waits) {
         match client.handle_text(self.now(), text) {
-            Heard::Open => backoff.succeeded(),
-            Heard::IdTaken => say!("signaling: another connection holds this box's id"),
-            Heard::Refused => say!("signaling: the server refuses this box"),
+            Heard::Open => waits.succeeded(),
+            Heard::IdTaken => {
+                waits.reason = Reason::Refused;
+                say!("signaling: another connection holds this box's id");
+            }
+            Heard::Refused => {
+                waits.reason = Reason::Refused;
+                say!("signaling: the server refuses this box");
+            }
             Heard::Peer { kind, src, payload } => {
                 let payload = payload.unwrap_or_default().to_owned();
                 let _ = self.told.send(Told::Peer { kind, src, payload }).await;
@@ -595,12 +644,21 @@ mod tests {
             outbox,
             changed,
         };
-        let mut backoff = Backoff::new(WAIT_MS.0, WAIT_MS.1, 1);
+        let mut waits = Waits::new(1);
         let mut client = Client::new(0);
-        client.handle_lost(0, (0..10).map(|_| backoff.wait_ms()).last().expect("ten"));
+        client.handle_lost(0, REFUSED_MS.1);
         let mut socket = None;
-        let woken = signaling.awake(Wake::Changed, &mut client, &mut socket, &mut backoff);
+        let woken = signaling.awake(Wake::Changed, &mut client, &mut socket, &mut waits);
         assert!(smol::block_on(woken), "it is lost, and so waits anew");
-        assert!(backoff.wait_ms() <= WAIT_MS.0, "but not for long");
+        assert_eq!(waits.next_ms(), 0, "but not now");
+        let woken = signaling.hear(&mut client, r#"{"type":"ERROR"}"#, &mut waits);
+        smol::block_on(woken);
+        assert!((0..10).map(|_| waits.next_ms()).max() <= Some(AWAY_MS.1), "once is once");
+        for _ in 0..10 {
+            waits.reason = Reason::Refused;
+            waits.next_ms();
+        }
+        waits.reason = Reason::Refused;
+        assert!(waits.next_ms() >= REFUSED_MS.1 / 2, "who refuses is left in peace");
     }
 }

@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::error::Error;
+use crate::secret::Secret;
 use lexopt::prelude::{Long, Short, Value};
 use signal_proto::network::Prefix;
 use signal_proto::realm;
@@ -16,14 +17,15 @@ It keeps nothing of anybody: no account, no file, no address in a log.
 
 Usage: nightjar-signal [OPTIONS]
 
-  --listen ADDR              where to answer HTTP and WebSocket [0.0.0.0:9000]; [::]:9000 takes
-                             IPv4 and IPv6; port 0 takes a free one
+  --listen ADDR              where to answer HTTP and WebSocket, ADDRESS:PORT [0.0.0.0:9000];
+                             [::]:9000 takes IPv4 and IPv6; port 0 takes a free one
   --path PATH                the prefix of every route [/]
   --key KEY                  the key that clients name [peerjs]
   --home                     this server stands in the home it serves: its local network is one
                              room
   --room-secret HEX          derive room ids from this instead of a random secret of the day
-  --trusted-proxy CIDR       believe X-Forwarded-For from there; may be given several times
+  --trusted-proxy CIDR       believe X-Forwarded-For from there, as 10.0.0.0/8 or ::1; may be
+                             given several times
   --domain NAME              answer HTTPS with a certificate for this name, obtained from a CA
                              and renewed: that is consent to the CA's terms. The CA comes to port
                              443 of NAME (TLS-ALPN-01), which must lead to --listen
@@ -36,7 +38,8 @@ Usage: nightjar-signal [OPTIONS]
   --tls-key PEM              ... and this key
   --redirect ADDR            send who asks here by http to https
   --stun ADDR                answer STUN on this UDP address
-  --turn-url URL             offer this TURN server, with passwords for a few hours ...
+  --turn-url URL             offer this TURN server (turn:HOST:PORT?transport=udp), with passwords
+                             for a few hours ...
   --turn-secret FILE         ... made from the secret in this file (coturn: static-auth-secret)
   --metrics ADDR             answer GET /metrics (Prometheus) there, and nothing else
   --max-clients N            most clients at once [5000]
@@ -115,7 +118,7 @@ pub struct Turn {
 
 impl Turn {
     /// The secret in the file.
-    pub fn read_secret(&self) -> Result<Vec<u8>, Error> {
+    pub fn read_secret(&self) -> Result<Secret, Error> {
         let wrong = |what: String| Error::new(format!("{}: {what}", self.secret.display()));
         let text =
             std::fs::read_to_string(&self.secret).map_err(|error| wrong(error.to_string()))?;
@@ -123,7 +126,7 @@ impl Turn {
         if secret.is_empty() {
             return Err(wrong("no secret in it".into()));
         }
-        Ok(secret.as_bytes().to_vec())
+        Ok(secret.as_bytes().to_vec().into())
     }
 }
 
@@ -139,7 +142,7 @@ pub struct Config {
     /// The server stands in the home it serves.
     pub home: bool,
     /// Room ids are derived from this; `None`: from a random secret.
-    pub room_secret: Option<Vec<u8>>,
+    pub room_secret: Option<Secret>,
     /// Who is believed about X-Forwarded-For.
     pub trusted: Vec<Prefix>,
     /// Address for STUN.
@@ -352,7 +355,7 @@ fn parse_turn(text: String) -> Result<String, Error> {
     Ok(text)
 }
 
-fn parse_hex(text: &str) -> Result<Vec<u8>, Error> {
+fn parse_hex(text: &str) -> Result<Secret, Error> {
     let wrong = || Error::new("--room-secret: expected hex digits, two for each byte");
     let pairs = text.as_bytes().chunks(2);
     let byte = |pair: &[u8]| {
@@ -361,7 +364,7 @@ fn parse_hex(text: &str) -> Result<Vec<u8>, Error> {
         plain.then(|| u8::from_str_radix(digits, 16).ok()).flatten()
     };
     let bytes: Option<Vec<u8>> = pairs.map(byte).collect();
-    bytes.filter(|bytes| !bytes.is_empty()).ok_or_else(wrong)
+    bytes.filter(|bytes| !bytes.is_empty()).map(Secret::from).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -388,9 +391,10 @@ mod tests {
              --metrics [::1]:9 --turn-url turn:t.example:3478?transport=udp --turn-secret f \
              --tls-cert c --tls-key k --redirect [::]:80",
         );
+        assert!(format!("{config:?}").contains("Secret(..)"), "nothing shows it");
         assert_eq!((config.listen.to_string(), config.key), ("[::]:0".into(), "k-1".into()));
         assert_eq!((config.path, config.home), ("/signal/".into(), true));
-        assert_eq!((config.room_secret, config.trusted.len()), (Some(vec![0, 255]), 2));
+        assert_eq!((config.room_secret, config.trusted.len()), (Some(vec![0, 255].into()), 2));
         let limits = realm::Config {
             alive_ms: 100,
             expire_ms: 200,

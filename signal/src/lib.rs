@@ -33,6 +33,7 @@ pub mod redirect;
 pub mod response;
 pub mod routes;
 pub mod scrape;
+pub mod secret;
 pub mod server;
 pub mod socket;
 pub mod stream;

@@ -17,6 +17,7 @@ use crate::lock::Lock;
 use crate::meeting::Meeting;
 use crate::response::{Response, preflight};
 use crate::say;
+use crate::secret::Secret;
 use serde::Serialize;
 use signal_proto::network::{Grouping, Network, Site, client_address};
 use signal_proto::peer_id::{PeerId, Token};
@@ -52,7 +53,7 @@ pub struct Place {
     /// Where STUN is answered.
     pub stun_port: Option<u16>,
     /// What TURN passwords are made from.
-    pub turn_secret: RefCell<Option<Vec<u8>>>,
+    pub turn_secret: RefCell<Option<Secret>>,
     /// The end has begun: nothing is answered any more.
     pub stopping: Cell<bool>,
     /// When the system last had no connection to give, until that is over.

@@ -212,17 +212,20 @@ pub fn names(certificate: &CertificateDer<'_>, host: &str) -> bool {
 }
 
 fn read(files: &TlsFiles) -> Result<CertifiedKey, Error> {
-    let wrong = |path: &Path, what: String| Error::new(format!("{}: {what}", path.display()));
+    let wrong = |option: &str, path: &Path, what: String| {
+        Error::new(format!("{option} {}: {what}", path.display()))
+    };
+    let in_chain = |what: String| wrong("--tls-cert", &files.cert, what);
     let chain: Vec<_> = CertificateDer::pem_file_iter(&files.cert)
         .and_then(Iterator::collect)
-        .map_err(|error| wrong(&files.cert, format!("no certificate in PEM: {error}")))?;
+        .map_err(|error| in_chain(format!("no certificate in PEM: {error}")))?;
     if chain.is_empty() {
-        return Err(wrong(&files.cert, "no certificate in PEM".into()));
+        return Err(in_chain("no certificate in PEM".into()));
     }
-    let key = PrivateKeyDer::from_pem_file(&files.key)
-        .map_err(|error| wrong(&files.key, format!("no private key in PEM: {error}")))?;
-    certified(chain, key)
-        .map_err(|error| wrong(&files.cert, format!("not to be used with its key: {error}")))
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| {
+        wrong("--tls-key", &files.key, format!("no private key in PEM: {error}"))
+    })?;
+    certified(chain, key).map_err(|error| in_chain(format!("not to be used with its key: {error}")))
 }
 
 fn stamp(files: &TlsFiles) -> Stamp {

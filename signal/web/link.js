@@ -6,7 +6,8 @@
 //   const events = await (await link.fetch('/api/v1/events')).json();
 //   link.events.addEventListener('event', ({ detail }) => show(detail.event));
 //
-// Works on insecure origins too. A link lives once: after `closed`, connect again.
+// Works on insecure origins too. A link lives once: after `closed`, connect again. A whole page, and what the device
+// answers, are in signal/README.md, "The link".
 import { LinkError } from './js/link/error.js';
 import { Partials } from './js/link/partials.js';
 import { Requester, WATERMARK_BYTES } from './js/link/requester.js';
@@ -16,9 +17,44 @@ import { Signaling } from './js/link/signaling.js';
 export { LinkError, Partials };
 
 /**
+ * A device that a signaling server names. The id is its address from anywhere, and no secret.
+ * @typedef {{id: string, name: string}} Found
+ */
+
+/**
+ * Whom to connect to: the signaling server, the device's id there, and the token that pairing gave, if there is one;
+ * `partials` are an earlier link's.
+ * @typedef {{signal: string|URL, id: string, token?: string, partials?: Partials}} Target
+ */
+
+/** @typedef {'connecting'|'open'|'closed'} State */
+
+/**
+ * What happened to an event of the camera's, as `/api/v1/events/{id}` has it; `ended_ms` is null while it lasts.
+ * @typedef {object} Seen
+ * @property {string} id
+ * @property {string} kind `object`, `motion` or `health`
+ * @property {string} label
+ * @property {string} camera
+ * @property {number} started_ms Unix time, ms
+ * @property {number|null} ended_ms
+ * @property {number} score 0 to 1
+ * @property {[number, number, number, number]} box x, y, width, height, 0 to 1
+ * @property {boolean} favourite
+ * @property {boolean} reviewed
+ */
+
+/**
+ * What the device pushes, in `detail` of the DOM event that has its `type`: an event is new or changed, one was
+ * deleted, or some could not be told (read the list again).
+ * @typedef {{type: 'event', event: Seen}|{type: 'deleted', id: string}|{type: 'missed'}} Push
+ */
+
+/**
  * The devices of this network, by the signaling server's room.
  * @param {string|URL} signal
- * @returns {Promise<{id: string, name: string}[]>}
+ * @returns {Promise<Found[]>} the one that is there longest first
+ * @throws {LinkError} `signaling`
  */
 export async function discover(signal) {
   const signaling = new Signaling(signal);
@@ -33,53 +69,70 @@ export async function discover(signal) {
 /**
  * Starts a link to a device. It can be used at once: `fetch` waits until the link is open.
  * With the `partials` of an earlier link to the same device, an answer that broke off there goes on where it did.
- * @param {{signal: string|URL, id: string, token?: string, partials?: Partials}} options
+ * @param {Target} target
  * @returns {Link}
  */
-export function connect(options) {
-  return new Link(options);
+export function connect(target) {
+  return new Link(target);
 }
 
 const NO_BODY = new Set([204, 205, 304]);
 const utf8 = new TextEncoder();
 
 /**
- * One link to one device.
- *
- * `state` is `connecting`, `open` or `closed`. `events` tells `state` (detail: the state), and what the device pushes:
- * `event` (detail: {type, event}), `deleted` (detail: {type, id}), `missed` (some were lost: read the list again).
+ * A request that waits for its answer.
+ * @typedef {object} Waiting
+ * @property {(response: Response) => void} resolve
+ * @property {(reason: unknown) => void} reject
+ * @property {() => void} forget takes its hands off the AbortSignal
  */
+
+/** One link to one device. */
 class Link {
+  /** @type {string} */
   #id;
+  /** @type {RTCDataChannel|null} */
   #channel = null;
   #hangUp = () => {};
+  #mend = () => {};
+  /** @type {Requester|null} */
   #requester = null;
+  /** @type {Map<number, Waiting>} by ticket */
   #waiting = new Map();
   #timer = 0;
+  /** @type {(() => void)|null} */
   #closing = null;
-  #abandon;
+  /** @type {(reason: LinkError) => void} */
+  #abandon = () => {};
+  /** @type {Partials} */
   #partials;
-  /** What the device pushes, and changes of state. */
+  /**
+   * Tells `state` (a CustomEvent whose detail is the new State), and `event`, `deleted` and `missed` (detail: a Push).
+   * A device pushes once a request of this link has shown a valid token.
+   */
   events = new EventTarget();
-  /** `connecting`, `open` or `closed`. */
+  /** @type {State} */
   state = 'connecting';
-  /** Why it is closed: a LinkError, or null. */
+  /** Why it is closed. @type {LinkError|null} */
   error = null;
-  /** Resolves when the link is open; rejects with a LinkError when it cannot be had. */
+  /** Resolves when the link is open; rejects with a LinkError when it cannot be had. @type {Promise<void>} */
   opened;
-  /** Sent with every request; may be set after pairing. */
+  /** Sent with every request; may be set after pairing. @type {string|undefined} */
   token;
 
+  /** @param {Target} target */
   constructor({ signal, id, token, partials = new Partials() }) {
     this.#id = id;
     this.#partials = partials;
     this.token = token;
+    /** @type {Promise<never>} */
     const abandoned = new Promise((_, reject) => (this.#abandon = reject));
     abandoned.catch(() => {});
     this.opened = Promise.race([this.#open(signal), abandoned]);
     this.opened.catch((error) => this.#end(error));
   }
 
+  /** @param {string|URL} signal */
   async #open(signal) {
     const signaling = new Signaling(signal);
     this.#closing = () => signaling.close();
@@ -87,17 +140,20 @@ class Link {
       await signaling.open();
       const iceServers = await signaling.iceServers();
       if (this.state === 'closed') throw this.error;
-      const { channel, hangUp } = await dial(signaling, this.#id, iceServers);
-      if (this.state === 'closed') hangUp();
-      else this.#adopt(channel, hangUp);
+      const line = await dial(signaling, this.#id, iceServers);
+      if (this.error) line.hangUp(); // closed meanwhile
+      else this.#adopt(line);
     } finally {
       signaling.close();
     }
   }
 
-  #adopt(channel, hangUp) {
+  /** @param {import('./js/link/rtc.js').Line} line */
+  #adopt(line) {
+    const { channel } = line;
     this.#channel = channel;
-    this.#hangUp = hangUp;
+    this.#hangUp = () => line.hangUp();
+    this.#mend = () => line.mend();
     this.#requester = new Requester(performance.now(), { partials: this.#partials });
     channel.bufferedAmountLowThreshold = WATERMARK_BYTES / 2;
     channel.onbufferedamountlow = () => this.#drain();
@@ -106,7 +162,11 @@ class Link {
       this.#requester.handleChunk(performance.now(), new Uint8Array(data));
       this.#drain();
     };
-    channel.onclose = () => this.#end(new LinkError('lost', 'The device ended the link.'));
+    channel.onclose = line.ongone = () => this.#end(new LinkError('lost', 'The device ended the link.'));
+    line.onmended = () => {
+      this.#requester.handleMended(performance.now());
+      this.#drain();
+    };
     this.#become('open');
     this.#drain();
   }
@@ -159,6 +219,7 @@ class Link {
     }
   }
 
+  /** @param {any} output of Requester.pollOutput */
   #act(output) {
     switch (output.type) {
       case 'transmit':
@@ -173,12 +234,16 @@ class Link {
       case 'push':
         this.events.dispatchEvent(new CustomEvent(output.message.type, { detail: output.message }));
         break;
+      case 'doubt':
+        this.#mend();
+        break;
       case 'dead':
         this.#end(new LinkError('lost', 'The device fell silent.'));
         break;
     }
   }
 
+  /** @param {Uint8Array<ArrayBuffer>} bytes */
   #transmit(bytes) {
     try {
       this.#channel.send(bytes);
@@ -187,6 +252,7 @@ class Link {
     }
   }
 
+  /** Takes a request off the list. @param {number} ticket */
   #settle(ticket) {
     const waiting = this.#waiting.get(ticket);
     this.#waiting.delete(ticket);
@@ -194,6 +260,7 @@ class Link {
     return waiting;
   }
 
+  /** @param {number} at ms */
   #schedule(at) {
     if (at === Infinity || this.state !== 'open') return;
     const wait = Math.max(0, at - performance.now());
@@ -203,6 +270,7 @@ class Link {
     }, wait);
   }
 
+  /** @param {LinkError} error */
   #end(error) {
     if (this.state === 'closed') return;
     this.error = error;
@@ -216,12 +284,14 @@ class Link {
     this.#drain();
   }
 
+  /** @param {State} state */
   #become(state) {
     this.state = state;
     this.events.dispatchEvent(new CustomEvent('state', { detail: state }));
   }
 }
 
+/** @param {{head: any, body: Uint8Array<ArrayBuffer>}} output */
 function responseOf({ head, body }) {
   const headers = new Headers();
   if (typeof head.type === 'string') headers.set('content-type', head.type);
@@ -231,12 +301,13 @@ function responseOf({ head, body }) {
   return new Response(NO_BODY.has(head.status) ? null : body, { status: head.status, headers });
 }
 
+/** @param {number} from @param {number} length */
 function contentRange(from, length) {
   const whole = from + length;
   return length === 0 ? `bytes */${whole}` : `bytes ${from}-${whole - 1}/${whole}`;
 }
 
-/** Of headers, what a request's HEAD has members for. */
+/** Of headers, what a request's HEAD has members for. @param {Headers} headers */
 function carriedOf(headers) {
   const rest = /^bytes=(\d{1,10})-$/.exec(headers.get('range') ?? '');
   return {
@@ -246,12 +317,19 @@ function carriedOf(headers) {
   };
 }
 
+/** @param {BodyInit|null|undefined} body */
 async function bytesOf(body) {
   if (body === undefined || body === null) return new Uint8Array(0);
   if (typeof body === 'string') return utf8.encode(body);
   return new Uint8Array(await new Response(body).arrayBuffer());
 }
 
+/**
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {AbortSignal|null|undefined} signal
+ * @returns {Promise<T>}
+ */
 function unlessAborted(promise, signal) {
   if (!signal) return promise;
   return new Promise((resolve, reject) => {

@@ -25,12 +25,68 @@ test('a page that slept begins a new link when it wakes', { timeout: 120_000 }, 
   }, named('connection'));
   await chromium.send('Page.setWebLifecycleState', { state: 'frozen' });
   await chromium.send('Page.setWebLifecycleState', { state: 'active' });
+  const since = Date.now();
   await eventually('the link to be made anew', async () => {
     const states = await page.evaluate('window.states');
     return states.includes('connecting') && states.at(-1) === 'connected';
   });
+  t.diagnostic(`awake: back after ${Date.now() - since} ms`);
   await eventually('the old session to be gone', async () => (await links()) === 1);
   assert.deepEqual(page.trouble, []);
+});
+
+/** What the issue allows from being reachable again to a link, ms; kept by the quicker of two tries. */
+const BACK_WITHIN_MS = 3000;
+/** Long enough for pauses between calls to have grown, ms. */
+const OUTAGE_MS = 8000;
+
+test('a page is back within three seconds of whatever was away', { timeout: 240_000 }, async (t) => {
+  let signal = await startSignal(t);
+  const address = `127.0.0.1:${signal.port()}`;
+  const data = scratch(t);
+  let edge = await startEdge(t, { signal, data });
+  const page = await open(await launch(t), `http://${address}/`);
+  const isBack = async () => (await ask(edge, '/api/v1/status')).sessions > 0 && (await connection(page)) === 'connected';
+  await press(page, named('pair'));
+  await eventually('a link', isBack);
+  const box = async () => { edge = await startEdge(t, { signal, data }); };
+  const meeting = async () => { signal = await startSignal(t, address); };
+  const outage = () => new Promise((done) => setTimeout(done, OUTAGE_MS));
+
+  const cases = {
+    'a box that was restarted': async () => { await edge.stop(); await box(); },
+    'a box that was killed': async () => { edge.kill(); await box(); },
+    'a box that was away': async () => { edge.kill(); await outage(); await box(); },
+    'a meeting point that was away, and a box with it': async () => {
+      await signal.stop();
+      await edge.stop();
+      await outage();
+      await meeting();
+      await box();
+    },
+    'a meeting point that came back after its box': async () => {
+      await signal.stop();
+      await edge.stop();
+      await box();
+      await outage();
+      await meeting();
+    },
+  };
+  for (const [words, act] of Object.entries(cases)) {
+    const took = [];
+    for (let time = 0; time < 2; time += 1) {
+      await act();
+      const since = Date.now();
+      await eventually(words, isBack);
+      took.push(Date.now() - since);
+    }
+    t.diagnostic(`${words}: back after ${took.join(' and ')} ms`);
+    assert.ok(Math.min(...took) <= BACK_WITHIN_MS, `${words}: ${took}`);
+  }
+  // While the meeting point alone is away, the link stays.
+  await signal.stop();
+  await outage();
+  assert.ok(await isBack());
 });
 
 /** A front for `port` whose service worker changes when `newer` is called. */

@@ -8,8 +8,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { launch } from './chromium.mjs';
+import { blank as bare, open, paths, start, startBox, startSignal } from './lab.mjs';
 import { build } from './nat.mjs';
-import { atEnd, eventually, Program, scratch } from './program.mjs';
+import { eventually, scratch } from './program.mjs';
 
 const SECRET = 'a secret that two servers share';
 const PEERJS = readFileSync(new URL('./node_modules/peerjs-1.5.5/dist/peerjs.min.js', import.meta.url), 'utf8');
@@ -19,13 +20,6 @@ const QUOTA = 12;
 /** How long two peers may look for a way, ms; and where there is none: longer than Chromium sends its checks. */
 const SEARCH_MS = 40_000;
 const HOPELESS_MS = 18_000;
-
-/** Starts a program on a host of the lab, for as long as the test. */
-async function start(t, host, name, args, ready) {
-  const program = await Program.start(name, args, { enter: host.enter, ready });
-  atEnd(t, () => program.kill());
-  return program;
-}
 
 /** coturn with the settings that the signaling server's README shows; resolves to its URL. */
 async function startTurn(t, host) {
@@ -42,41 +36,11 @@ async function startTurn(t, host) {
   return `turn:${host.address}:3478?transport=udp`;
 }
 
-/** A signaling server on the street; resolves to its origin. */
-async function startSignal(t, host, args = []) {
-  const ours = ['--listen', `${host.address}:0`, '--stun', `${host.address}:0`];
-  const signal = await start(t, host, 'nightjar-signal', [...ours, ...args]);
-  return `http://${signal.address()}`;
-}
-
-/** A blank page with PeerJS in it. Each RTCPeerConnection that it makes is in `made`. */
+/** A blank page with PeerJS in it. */
 async function blank(browser) {
-  const page = await browser.newPage();
+  const page = await bare(browser);
   await page.addScriptTag({ content: PEERJS });
-  await page.evaluate(() => {
-    window.made = [];
-    window.RTCPeerConnection = class extends RTCPeerConnection {
-      constructor(...args) {
-        super(...args);
-        window.made.push(this);
-      }
-    };
-  });
   return page;
-}
-
-/** Runs in a page: the kinds of both ends of the paths in use, as `relay-prflx`. */
-async function paths() {
-  const found = [];
-  for (const connection of window.made) {
-    const stats = await connection.getStats();
-    for (const { type, selectedCandidatePairId: selected } of stats.values()) {
-      if (type !== 'transport' || !selected) continue;
-      const { localCandidateId: local, remoteCandidateId: remote } = stats.get(selected);
-      found.push(`${stats.get(local).candidateType}-${stats.get(remote).candidateType}`);
-    }
-  }
-  return found;
 }
 
 /** Runs in a page: registers with what `ice` offers, echoes what comes, and tells its id. */
@@ -142,10 +106,7 @@ async function visit(origin, id) {
 
 /** Our own phone's way to our own box, from one network to another. */
 async function visitBox(t, { lab, browsers, origin }) {
-  await start(t, lab.box, 'nightjar-edge', [
-    '--data-dir', scratch(t), '--camera', 'demo:', '--signal', `${origin}/`, '--http', '127.0.0.1:0',
-    '--name', 'Front door',
-  ]);
+  await startBox(t, lab.box, origin);
   const [phone, neighbour] = await Promise.all(browsers.map(blank));
   const id = await eventually('the box in its room', () => neighbour.evaluate(find, origin));
   const seen = await phone.evaluate(visit, origin, id);
@@ -189,7 +150,7 @@ test('behind symmetric NATs', { timeout: 240_000 }, async (t) => {
   const turn = await startTurn(t, lab.meet);
   const secret = `${scratch(t)}/secret`;
   writeFileSync(secret, `${SECRET}\n`);
-  const [origin, poor] = await Promise.all([
+  const [{ origin }, { origin: poor }] = await Promise.all([
     startSignal(t, lab.meet, ['--turn-url', turn, '--turn-secret', secret]),
     startSignal(t, lab.meet),
   ]);
@@ -209,6 +170,17 @@ test('behind symmetric NATs', { timeout: 240_000 }, async (t) => {
     const { ways, ...seen } = await visitBox(t, { lab, browsers, origin });
     assert.deepEqual(seen, { name: 'Front door', status: 200, start: [0xff, 0xd8, 0xff] });
     assert.ok(relayed(ways), `by way of ${ways}`);
+  });
+
+  // Without a relay none of these kinds has a way: what must fail fails on.
+  await t.test('one symmetric NAT is enough to need it, whosever it is', async (t) => {
+    const box = await startBox(t, lab.box, origin);
+    for (const [phone, its] of [['symmetric', 'port-restricted'], ['port-restricted', 'symmetric'], ['symmetric', 'symmetric']]) {
+      lab.phone.become(phone);
+      lab.box.become(its);
+      const ways = await open(t, browsers[0], origin, box.id, `phone ${phone}, box ${its}, TURN`, 2);
+      assert.ok(relayed(ways), `by way of ${ways}`);
+    }
   });
 
   await t.test('coturn takes what ice offers, and nothing else', async () => {

@@ -137,8 +137,13 @@ impl Program {
     }
 
     /// Sends SIGTERM and waits for the end; also all that it has written to standard error.
-    pub fn end(mut self) -> (ExitStatus, String) {
+    pub fn end(self) -> (ExitStatus, String) {
         self.signal("TERM");
+        self.wait()
+    }
+
+    /// Waits until it ends by itself; also all that it has written to standard error.
+    pub fn wait(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().expect("a child can be waited for");
         if let Some(reader) = self.reader.take() {
             reader.join().expect("it reads");

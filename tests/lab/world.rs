@@ -414,7 +414,7 @@ impl<'a> World<'a> {
         let channel = change.add_channel_with_config(config);
         let (sdp, pending): (SdpOffer, _) = change.apply().expect("an offer");
         let (connection, sdp) = (format!("c{link}"), sdp.to_sdp_string());
-        let offer = Offer { connection, label: Label::Nightjar, sdp };
+        let offer = Offer { connection, label: Label::Nightjar, sdp, restart: false };
         let (session, answer) = Session::answer(&offer, &[box_at(link)], self.identity, moment)
             .expect("an offer that can be answered");
         let answer = SdpAnswer::from_sdp_string(&answer).expect("an SDP");

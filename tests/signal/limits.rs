@@ -125,3 +125,37 @@ fn slow_heads_are_closed() {
         assert!(rest.is_empty());
     }
 }
+
+/// A body that drips ends five seconds after its head, and whoever asks nothing more after ten.
+#[test]
+fn slow_bodies_and_idle_connections_are_closed() {
+    let server = Server::start(&[]);
+    let _client = server.enter("a");
+    let mut idle = TcpStream::connect(&server.at).expect("the server listens");
+    idle.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout can be set");
+    assert!(is_answered(&mut idle));
+    let start = Instant::now();
+    let mut slow = TcpStream::connect(&server.at).expect("the server listens");
+    let head = "POST /peerjs/a/t/offer HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{";
+    slow.write_all(head.as_bytes()).expect("the server reads");
+    wait_until("a dripping body ends", Duration::from_secs(8), || slow.write_all(b" ").is_err());
+    assert!(start.elapsed() > Duration::from_secs(4), "{:?}", start.elapsed());
+    assert_eq!(idle.read(&mut [0; 64]).expect("it is closed"), 0);
+    let silent = start.elapsed();
+    assert!((9..15).contains(&silent.as_secs()), "{silent:?}");
+}
+
+/// A client that goes on with a message that was refused is not listened to for ever.
+#[test]
+fn what_is_discarded_is_bounded() {
+    let server = Server::start(&[]);
+    let mut huge = server.enter("huge");
+    let stream = huge.socket.get_mut();
+    let length = 1u64 << 30;
+    let head = [&[0x81, 0xff][..], &length.to_be_bytes(), &[0; 4]].concat();
+    stream.write_all(&head).expect("the server reads");
+    let piece = vec![b'x'; 1 << 20];
+    let sent = (1..1024).find(|_| stream.write_all(&piece).is_err());
+    // Beside the 16 MiB, what the kernel holds of both ends.
+    assert!(sent.is_some_and(|sent| (16..48).contains(&sent)), "{sent:?} MiB");
+}

@@ -57,7 +57,7 @@ fn mistakes_are_named() {
         (&["--stun", "256.0.0.1:1"], "--stun"),
         (&["--prot", "x"], "unknown option --prot"),
         (&["--metrics", &server.at], "--metrics 127.0.0.1"),
-        (&["--tls-cert", empty, "--tls-key", empty], "no certificate"),
+        (&["--tls-cert", empty, "--tls-key", empty], "--tls-cert /"),
         (&["--turn-url", "turn:a", "--turn-secret", "/nowhere/secret"], "/nowhere/secret"),
     ];
     for (args, text) in table {

@@ -122,6 +122,26 @@ fn a_room_is_bounded() {
     assert!(ids.len() == 64 && ids.contains(&"\"c63\"") && !ids.contains(&"\"c64\""));
 }
 
+/// A client is in two rooms at most (its IPv4 and its IPv6); for a third it leaves the oldest.
+#[test]
+fn a_client_is_in_two_rooms() {
+    let server = Server::start(&["--trusted-proxy", "127.0.0.1"]);
+    let (_roamer, _guard) = (server.enter("roamer"), server.enter("guard"));
+    let networks = ["203.0.113.7", "2001:db8::7", "198.51.100.7"];
+    let rooms = networks.map(|from| {
+        let room = server.room_id("roamer", Some(from));
+        let joined = server.room("POST", "roamer", &format!("{room}/join"), Some(from));
+        assert_eq!(joined.status, 200);
+        room
+    });
+    let is_in = |at: usize| {
+        let members =
+            server.room("GET", "guard", &format!("{}/members", rooms[at]), Some(networks[at]));
+        members.text().contains("roamer")
+    };
+    assert_eq!([is_in(0), is_in(1), is_in(2)], [false, true, true]);
+}
+
 /// S15: two addresses, two rooms, without a proxy in between.
 #[test]
 fn each_address_is_a_network() {

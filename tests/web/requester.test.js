@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PARTIALS, Partials } from '../../signal/web/js/link/partials.js';
 import {
-  DEAD_AFTER_MS, HELD_BYTES, PING_BUSY_MS, PING_IDLE_MS, Requester, WATERMARK_BYTES, WINDOW_BYTES,
+  DEAD_AFTER_MS, DOUBT_AFTER_MS, HEAL_WITHIN_MS, HELD_BYTES, PING_BUSY_MS, PING_IDLE_MS, Requester, WATERMARK_BYTES, WINDOW_BYTES,
 } from '../../signal/web/js/link/requester.js';
 import { PIECE_BYTES, credit, emit, parse, split } from '../../signal/web/js/link/wire.js';
 
@@ -146,6 +146,24 @@ test('a ping is answered with its own ticket', () => {
   assert.deepEqual(sent(drain(requester)), [{ ticket: 0x0102_0304, kind: 'PONG', piece: new Uint8Array(0) }]);
 });
 
+test('a device that answers a call for another path is heard soon, or the link is dead', () => {
+  const requester = new Requester(0);
+  requester.handleMended(1);
+  assert.equal(drain(requester).at(-1).at, PING_IDLE_MS, 'nothing was in doubt');
+  requester.handleTimeout(PING_IDLE_MS);
+  const doubted = PING_IDLE_MS + DOUBT_AFTER_MS;
+  requester.handleTimeout(doubted);
+  requester.handleMended(doubted + 300);
+  requester.handleMended(doubted + 400);
+  assert.equal(drain(requester).at(-1).at, doubted + 300 + HEAL_WITHIN_MS, 'the first answer counts');
+  requester.handleChunk(doubted + 900, emit(0, 'PONG'));
+  assert.equal(drain(requester).at(-1).at, doubted + 900 + PING_IDLE_MS);
+  requester.handleTimeout(doubted + 900 + PING_IDLE_MS);
+  requester.handleTimeout(doubted + 900 + PING_IDLE_MS + DOUBT_AFTER_MS);
+  requester.handleMended(doubted + 900 + PING_IDLE_MS + DEAD_AFTER_MS - 1);
+  assert.equal(drain(requester).at(-1).at, doubted + 900 + PING_IDLE_MS + DEAD_AFTER_MS, 'never later than without');
+});
+
 test('silence is pinged, an answered ping keeps the link, an unanswered one ends it', () => {
   const requester = new Requester(0);
   assert.equal(drain(requester).at(-1).at, PING_IDLE_MS);
@@ -158,7 +176,11 @@ test('silence is pinged, an answered ping keeps the link, an unanswered one ends
   const ping_at = PING_IDLE_MS + 10 + PING_BUSY_MS;
   assert.equal(drain(requester).at(-1).at, ping_at, 'someone waits: pinged sooner');
   requester.handleTimeout(ping_at);
-  drain(requester);
+  assert.equal(drain(requester).at(-1).at, ping_at + DOUBT_AFTER_MS);
+  requester.handleTimeout(ping_at + DOUBT_AFTER_MS);
+  assert.equal(kinds(drain(requester)), 'doubt timeout', 'another path is looked for, once');
+  requester.handleTimeout(ping_at + DEAD_AFTER_MS - 1);
+  assert.equal(kinds(drain(requester)), 'timeout');
   requester.handleTimeout(ping_at + DEAD_AFTER_MS);
   const outputs = drain(requester);
   assert.equal(kinds(outputs), 'failed dead timeout');

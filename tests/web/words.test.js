@@ -41,6 +41,24 @@ test('titles say what and how long', () => {
   assert.equal(words.title({ ...event, kind: 'health', label: 'camera_back' }), 'Camera is back');
 });
 
+test('a time from before the clock was set is called that', () => {
+  for (const ms of [0, 67_000, Date.UTC(2023, 11, 31)]) {
+    assert.equal(words.ago(ms, NOW), 'time not known');
+    assert.equal(words.clock(ms), '–');
+    assert.equal(words.moment(ms), 'Before the clock was set');
+    assert.equal(words.day(ms, NOW), 'Before the clock was set');
+  }
+});
+
+test('what the box says of itself', () => {
+  const event = { kind: 'health', label: 'camera_moved', camera: 'porch', started_ms: at('2026-07-01T02:10:00') };
+  assert.equal(words.healthSentence(event), 'Camera was moved: porch');
+  const gap = { ...event, label: 'no_data', camera: '', ended_ms: at('2026-07-01T02:14:30') };
+  assert.equal(words.healthSentence(gap), `No data from ${words.clock(gap.started_ms)} to ${words.clock(gap.ended_ms)}`);
+  const long = { ...gap, ended_ms: at('2026-07-03T02:14:30') };
+  assert.equal(words.healthSentence(long), `No data from ${words.moment(gap.started_ms)} to ${words.moment(long.ended_ms)}`);
+});
+
 test('how long ago', () => {
   check((text) => words.ago(at(text), NOW), [
     ['2026-03-10T13:59:55', 'just now'], ['2026-03-10T13:59:20', '40 s ago'], ['2026-03-10T13:57:10', '2 min ago'],
@@ -67,7 +85,9 @@ test('sizes and countdowns', () => {
 test('every state that stops the page is explained, by name', () => {
   for (const state of ['away', 'offline', 'blocked', 'unpaired']) assert.notEqual(words.stateSentence(state, 'Porch'), '');
   for (const state of ['connecting', 'connected']) assert.equal(words.stateSentence(state, 'Porch'), '');
-  assert.match(words.stateSentence('away', 'Porch'), /^Porch /);
+  assert.match(words.stateSentence('away', 'Porch'), /^Porch does not answer/);
+  assert.match(words.stateSentence('offline', 'Porch'), /meeting point cannot be reached/);
+  assert.match(words.stateSentence('blocked', 'Porch'), /^Porch .* this network blocks direct connections; a relay is needed/);
 });
 
 test('a phone finds a name for itself', () => {

@@ -3,7 +3,7 @@
 use super::{Cache, House, Refusal, Response};
 use crate::camera::CameraStatus;
 use crate::principal::Principal;
-use edge_core::rest::body::{Camera, Card, Paired, Pairing, Phone, Status};
+use edge_core::rest::body::{Camera, Card, Paired, Pairing, Part, Phone, Status};
 use edge_core::rest::json;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,6 +17,8 @@ pub(super) fn status(house: &House) -> Result<Response, Refusal> {
     let states = house.board.status();
     let cameras: Vec<_> = states.iter().map(camera).collect();
     let now = house.clock.now();
+    let ages = house.vitals.ages(now);
+    let parts: Vec<_> = ages.iter().map(|(name, age_ms)| Part { name, age_ms: *age_ms }).collect();
     Response::json(&Status {
         name: &house.name(),
         version: env!("CARGO_PKG_VERSION"),
@@ -29,11 +31,15 @@ pub(super) fn status(house: &House) -> Result<Response, Refusal> {
             events: figures.events,
             bytes: figures.bytes,
             oldest_ms: figures.oldest.map(|at| at.0),
+            scrubbed_ms: figures.scrubbed.map(|at| at.0),
+            rebuilding: figures.rebuilding,
             quarantined: figures.quarantined,
         },
         sessions: house.sessions.load(Ordering::Relaxed),
         rss_bytes: resident_bytes(),
         pairing_open: house.door.is_open(now),
+        safe: house.safe,
+        parts: &parts,
     })
 }
 

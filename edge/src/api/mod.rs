@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::notice::Bell;
 use crate::principal::{self, Denied, Door, Principal};
 use crate::store::{self, Picture, Store};
+use crate::vitals::Vitals;
 use edge_core::rest::body::{self, ErrorBody, ErrorDetail};
 use edge_core::rest::{Method, Route, code, json, path, query};
 use std::sync::Arc;
@@ -40,6 +41,10 @@ pub struct House {
     pub door: Door,
     /// Tells sessions what changed.
     pub bell: Arc<Bell>,
+    /// When each part last made progress.
+    pub vitals: Vitals,
+    /// This start only answers: others before it crashed in a row.
+    pub safe: bool,
     /// The detector's name; `None` without one.
     pub model_name: Option<String>,
     /// This box's own address at the signaling server.
@@ -306,7 +311,7 @@ fn dispatch(
         Route::Clients => device::clients(house, principal),
         Route::Client(id) => device::revoke(house, id),
         #[cfg(feature = "faults")]
-        Route::Test(fault) => faults::answer(fault, query),
+        Route::Test(fault) => faults::answer(house, fault, query),
         #[cfg(not(feature = "faults"))]
         Route::Test(_) => Err(Refusal::NotFound),
     }

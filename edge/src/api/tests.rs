@@ -33,6 +33,8 @@ impl Home {
             store,
             board: Arc::new(Board::new(&["Hof".to_owned()])),
             bell,
+            vitals: Vitals::default(),
+            safe: false,
             model_name: None,
             peer_id: "me".into(),
             sessions: AtomicUsize::new(0),
@@ -146,7 +148,7 @@ fn every_route() -> Vec<Route> {
             | Route::Pairing
             | Route::Clients
             | Route::Client(_)
-            | Route::Test(Fault::Slow | Fault::Panic | Fault::Bytes) => {}
+            | Route::Test(Fault::Slow | Fault::Panic | Fault::Bytes | Fault::Stall) => {}
         }
     }
     routes

@@ -101,6 +101,11 @@ impl Spec {
         Ok(cameras)
     }
 
+    /// Whether its pictures are of now, and no two of them the same.
+    pub const fn is_live(&self) -> bool {
+        matches!(self, Self::V4l2 { .. })
+    }
+
     /// The word for what it is: `v4l2`, `replay` or `demo`.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -3,7 +3,7 @@
 use super::places::{Places, Standing};
 use super::{moment, workers};
 use crate::clock::Clock;
-use crate::peer::gather::{ASK_AT_MS, SERVERS};
+use crate::peer::gather::{self, SERVERS};
 use crate::peer::{Output, Reply, Session, offer};
 use edge_core::time::Instant;
 use signal_proto::client::relay;
@@ -29,11 +29,17 @@ const BURST: usize = 32;
 /// Longest datagram read, bytes.
 const DATAGRAM_BYTES: usize = 2048;
 
+/// With the feature `faults`: what a phone asks for to have its session panic.
+#[cfg(feature = "faults")]
+const PANIC: &str = "/api/v1/test/panic?of=session";
+
 /// What a session is told by the rest of the net thread and by the workers.
 #[derive(Debug, Clone)]
 pub(super) enum Note {
     /// A candidate of the phone's.
     Candidate(String),
+    /// The SDP of an offer for a new path.
+    Restart(String),
     /// STUN servers to ask, beside those of before.
     Servers(Vec<SocketAddr>),
     /// An answer of the API.
@@ -168,7 +174,7 @@ pub(super) struct Task {
 struct Asked {
     server: SocketAddr,
     since: Instant,
-    times: usize,
+    times: u64,
 }
 
 enum Wake {
@@ -200,6 +206,7 @@ impl Task {
                     smol::future::yield_now().await;
                 }
                 Wake::Note(Note::Servers(found)) => self.add_servers(&found, &mut servers),
+                Wake::Note(Note::Restart(sdp)) => self.restart(&sdp, &mut servers),
                 Wake::Note(note) => self.take(note),
                 Wake::Time => {}
             }
@@ -228,6 +235,8 @@ impl Task {
                     });
                 }
                 Output::Work(work) => {
+                    #[cfg(feature = "faults")]
+                    assert_ne!(work.head.path, PANIC, "asked to");
                     if let Err(reply) = workers::submit(&self.pool, &self.handle, *work) {
                         self.session.handle_reply(reply);
                     }
@@ -245,7 +254,27 @@ impl Task {
             Note::Push(json) => self.session.handle_push(&json),
             Note::Missed => self.session.handle_missed(),
             Note::Revoked(client) => self.session.handle_revoked(client),
-            Note::Servers(_) | Note::Look => {}
+            Note::Servers(_) | Note::Restart(_) | Note::Look => {}
+        }
+    }
+
+    /// The phone looks for a new path: over the addresses that we have now.
+    fn restart(&mut self, sdp: &str, servers: &mut [Asked]) {
+        let ips = gather::local();
+        self.sockets.retain(|socket| ips.contains(&socket.local.ip()));
+        for ip in ips {
+            if self.sockets.iter().all(|socket| socket.local.ip() != ip) {
+                self.sockets.extend(bind(ip));
+            }
+        }
+        let locals: Vec<SocketAddr> = self.sockets.iter().map(|socket| socket.local).collect();
+        if let Some(sdp) = self.session.restart(sdp, &locals, moment(self.clock)) {
+            let payload = offer::answer(&self.connection, &sdp);
+            let _ = self.outbox.try_send(relay(Kind::Answer, &self.peer, &payload));
+        }
+        let since = self.clock.now();
+        for asked in servers {
+            (asked.since, asked.times) = (since, 0);
         }
     }
 
@@ -293,17 +322,18 @@ impl Task {
         let request = stun::request(self.transaction);
         let mut next = None;
         for Asked { server, since, times } in servers {
-            while let Some(due) = ASK_AT_MS.get(*times).map(|after| since.plus_ms(*after)) {
-                if now < due {
-                    next = Some(next.map_or(due, |next: Instant| next.min(due)));
-                    break;
-                }
-                *times += 1;
+            let due = |times| since.plus_ms(gather::ask_at_ms(times));
+            if now >= due(*times) {
                 let ours = |socket: &&Socket| socket.local.is_ipv4() == server.is_ipv4();
                 for socket in self.sockets.iter().filter(ours) {
                     let _ = socket.io.get_ref().send_to(&request, *server);
                 }
             }
+            // What was slept through is not made up for.
+            while now >= due(*times) {
+                *times += 1;
+            }
+            next = Some(next.map_or(due(*times), |next: Instant| next.min(due(*times))));
         }
         next
     }

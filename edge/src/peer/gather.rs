@@ -11,8 +11,21 @@ pub const ADDRESSES: usize = 8;
 pub const URLS: usize = 4;
 /// Most STUN servers that one session asks: an address of each family of each URL.
 pub const SERVERS: usize = 2 * URLS;
-/// When a STUN server is asked, ms after its address is known; nothing waits for it.
-pub const ASK_AT_MS: [u64; 3] = [0, 150, 450];
+/// When a STUN server is asked first, ms after its address is known; nothing waits for it.
+const ASK_AT_MS: [u64; 3] = [0, 150, 450];
+/// How often it is asked from then on, ms: a NAT forgets what is silent for 30 s (RFC 4787
+/// s4.3 asks for two minutes; few give them).
+const REFRESH_MS: u64 = 20_000;
+
+/// When a STUN server is asked for the time `times`, from 0, ms after its address is known.
+///
+/// For as long as the session lives: until its channel is open the mapping is what the phone
+/// was told, and later a phone whose path broke is told it again.
+pub fn ask_at_ms(times: u64) -> u64 {
+    let [.., last] = ASK_AT_MS;
+    let first = usize::try_from(times).ok().and_then(|times| ASK_AT_MS.get(times));
+    first.copied().unwrap_or_else(|| last + (times + 1 - ASK_AT_MS.len() as u64) * REFRESH_MS)
+}
 
 /// This machine's addresses as they are now.
 pub fn local() -> Vec<IpAddr> {
@@ -81,6 +94,12 @@ mod tests {
         assert_eq!(reachable(&all, &[v4, v6]), [all[1], all[0]]);
         assert_eq!(reachable(&all, &[v6]), [all[0]]);
         assert_eq!(reachable(&all[1..3], &[v6]), []);
+    }
+
+    #[test]
+    fn a_mapping_is_asked_for_at_once_and_kept() {
+        let times: Vec<u64> = (0..6).map(ask_at_ms).collect();
+        assert_eq!(times, [0, 150, 450, 20_450, 40_450, 60_450]);
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub struct Offer {
     pub label: Label,
     /// The session description.
     pub sdp: String,
+    /// Whether it asks for a new path of a connection that there is.
+    pub restart: bool,
 }
 
 impl Offer {
@@ -53,7 +55,8 @@ impl Offer {
         let sdp = json::member(payload, "sdp")?;
         let sdp = json::string(json::member(sdp, "sdp")?)?;
         let label = Label::from_word(&text("label")?)?;
-        Some(Self { connection: connection(payload)?, label, sdp: sdp.into_owned() })
+        let restart = json::member(payload, "restart") == Some("true");
+        Some(Self { connection: connection(payload)?, label, sdp: sdp.into_owned(), restart })
     }
 
     /// Most bytes that the phone takes in one message.
@@ -92,6 +95,14 @@ pub fn answer(connection: &str, sdp: &str) -> String {
     out
 }
 
+/// The payload of a LEAVE: there is no such connection here.
+pub fn unknown(connection: &str) -> String {
+    let mut out = String::from(r#"{"type":"data","connectionId":"#);
+    json::quote(connection, &mut out);
+    out.push('}');
+    out
+}
+
 /// The payload of a CANDIDATE of ours, of the only media section there is.
 pub fn trickle(connection: &str, mid: &str, line: &str) -> String {
     let mut out = String::from(r#"{"candidate":{"candidate":"#);
@@ -124,6 +135,11 @@ mod tests {
         assert_eq!(Offer::parse(&endless).expect("an offer").largest_message(), usize::MAX);
         let ours = OFFER.replace("http-proxy", "nightjar");
         assert_eq!(Offer::parse(&ours).expect("an offer").label, Label::Nightjar);
+        for (member, restart) in [("true", true), ("false", false), ("\"true\"", false)] {
+            let again = OFFER.replacen('{', &format!(r#"{{"restart":{member},"#), 1);
+            assert_eq!(Offer::parse(&again).expect("an offer").restart, restart, "{member}");
+        }
+        assert!(!offer.restart);
     }
 
     #[test]
@@ -153,6 +169,7 @@ mod tests {
             payload,
             r#"{"sdp":{"type":"answer","sdp":"v=0\r\n"},"type":"data","connectionId":"c\"1"}"#
         );
+        assert_eq!(unknown("c\"1"), r#"{"type":"data","connectionId":"c\"1"}"#);
         let payload = trickle("c", "0", "candidate:1 1 udp 1 1.2.3.4 5 typ host");
         let read = candidate(&payload).expect("a candidate");
         for (bytes, taken) in [(LINE_BYTES, true), (LINE_BYTES + 1, false)] {

@@ -1,6 +1,6 @@
 //! The data directory itself: its lock, its format version and the steps from one to the next.
 
-use super::files::{make_folder, replace, writing};
+use super::disk::{Disk, System, replace, writing};
 use super::{Error, Kind};
 use std::fs::{self, File};
 use std::io;
@@ -10,7 +10,7 @@ use std::path::Path;
 type Step = fn(&Path) -> io::Result<()>;
 
 /// The steps; version 0 is a directory that never held a store.
-const STEPS: [Step; 1] = [|dir| make_folder(&dir.join("log"))];
+const STEPS: [Step; 1] = [|dir| System.make_folder(&dir.join("log"))];
 
 const FILE: &str = "format";
 const PREFIX: &str = "nightjar store ";
@@ -18,7 +18,7 @@ const PREFIX: &str = "nightjar store ";
 /// Takes the directory for this process; the lock ends with the returned file.
 pub(super) fn lock(dir: &Path) -> Result<File, Error> {
     let refuse = |kind| move |source| Error::new(kind, dir, Some(source));
-    make_folder(dir).map_err(refuse(Kind::NotWritable))?;
+    System.make_folder(dir).map_err(refuse(Kind::NotWritable))?;
     let file = writing().open(dir.join("lock")).map_err(refuse(Kind::NotWritable))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -48,5 +48,5 @@ pub(super) fn upgrade(dir: &Path) -> Result<(), Error> {
 
 /// Writes the version; a crash leaves the old one or the new one.
 fn stamp(dir: &Path, version: usize) -> io::Result<()> {
-    replace(&dir.join(FILE), format!("{PREFIX}{version}\n").as_bytes())
+    replace(&System, &dir.join(FILE), format!("{PREFIX}{version}\n").as_bytes())
 }

@@ -4,19 +4,20 @@
 //! it may panic later, in places where nothing can be caught. It does not check them on reads,
 //! so every value here carries a CRC32C over its key and itself, and every call is isolated.
 
-use super::files::writing;
+use super::disk::{Disk, How, Medium};
 use super::log::{Location, Log, Position, SEGMENT_HEADER_BYTES};
 use super::record::{Found, Record, Tag, Take, Walk, parse_event, write_event};
 use edge_core::event::{Event, EventId};
 use edge_core::time::UnixMs;
-use redb::backends::FileBackend;
 use redb::{
     AccessGuard, Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    TableDefinition, WriteTransaction,
+    StorageBackend, TableDefinition, WriteTransaction,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Events by id.
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
@@ -127,6 +128,32 @@ impl State {
     }
 }
 
+/// A file as redb wants it. The data directory's lock is ours, so it needs none of its own.
+#[derive(Debug)]
+struct Pages(Arc<dyn Medium>);
+
+impl StorageBackend for Pages {
+    fn len(&self) -> io::Result<u64> {
+        self.0.length()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.0.set_length(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write(offset, bytes)
+    }
+}
+
 /// The index, open.
 #[derive(Debug)]
 pub(super) struct Index {
@@ -135,20 +162,39 @@ pub(super) struct Index {
 
 impl Index {
     /// Opens the index at `path`, or makes an empty one.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Self> {
         isolated(|| {
-            let file = writing().read(true).open(path)?;
+            let file = disk.open(path, How::Write)?;
             let mut builder = Database::builder();
             builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-            let database = builder.create_with_backend(FileBackend::new(file)?)?;
-            let transaction = database.begin_write()?;
-            transaction.open_table(EVENTS)?;
-            transaction.open_table(OPEN)?;
-            transaction.open_table(SEGMENTS)?;
-            transaction.open_table(STATE)?;
-            transaction.commit()?;
-            Ok(Self { database })
+            Self::over(builder.create_with_backend(Pages(file))?)
         })
+    }
+
+    /// Lets go of a handle on an index that may be damaged: redb writes once more, and may panic.
+    pub(super) fn let_go(index: Arc<Self>) {
+        let _ = isolated(|| {
+            drop(index);
+            Ok(())
+        });
+    }
+
+    /// An empty index that goes with the process: for a card that takes none.
+    pub(super) fn in_memory() -> Result<Self> {
+        isolated(|| {
+            let backend = redb::backends::InMemoryBackend::new();
+            Self::over(Database::builder().create_with_backend(backend)?)
+        })
+    }
+
+    fn over(database: Database) -> Result<Self> {
+        let transaction = database.begin_write()?;
+        transaction.open_table(EVENTS)?;
+        transaction.open_table(OPEN)?;
+        transaction.open_table(SEGMENTS)?;
+        transaction.open_table(STATE)?;
+        transaction.commit()?;
+        Ok(Self { database })
     }
 
     /// Starts a batch of changes.
@@ -163,7 +209,7 @@ impl Index {
                     unseal(0, bytes).and_then(State::parse).ok_or(Damaged)
                 })?
             };
-            Ok(Batch { transaction, state, waiting: HashMap::new(), damaged: 0 })
+            Ok(Batch { transaction, state, waiting: HashMap::new(), damaged: BTreeMap::new() })
         })
     }
 
@@ -291,7 +337,15 @@ pub(super) struct Batch {
     state: State,
     /// Pictures whose event's record has not come yet.
     waiting: HashMap<u64, [Option<Location>; 2]>,
-    damaged: u64,
+    /// Damaged stretches met, by segment.
+    damaged: BTreeMap<u32, u64>,
+}
+
+/// What one segment says of an event.
+#[derive(Debug, Default)]
+struct Past {
+    record: Option<(Location, Event)>,
+    pictures: [Option<Location>; 2],
 }
 
 impl Batch {
@@ -303,7 +357,7 @@ impl Batch {
             Tag::Picture => self.waiting.entry(id).or_default()[1] = Some(at),
             Tag::Event => match parse_event(id, record.bytes) {
                 Some(event) => return self.put(at, event),
-                None => self.damaged += 1,
+                None => self.hurt(at.segment),
             },
             Tag::Gone => {
                 self.seen(id);
@@ -314,11 +368,13 @@ impl Batch {
                     self.state.last = UnixMs(ms);
                 }
             }
-            Tag::Marks | Tag::Name | Tag::Client | Tag::Revoked | Tag::Notifications => {
-                self.damaged += 1;
-            }
+            _ => self.hurt(at.segment),
         }
         Ok(())
+    }
+
+    fn hurt(&mut self, segment: u32) {
+        *self.damaged.entry(segment).or_default() += 1;
     }
 
     fn put(&mut self, at: Location, event: Event) -> Result<()> {
@@ -335,27 +391,90 @@ impl Batch {
         let (first, last) = parts
             .chain(before)
             .fold((at.segment, at.segment), |(low, high), s| (low.min(s), high.max(s)));
-        let started = event.started;
-        let ended = event.ended.is_some();
-        let entry = Entry { event, record: at, thumbnail, picture, first, last };
+        self.store(&Entry { event, record: at, thumbnail, picture, first, last })
+    }
+
+    /// Writes an entry, and what the other tables say because of it.
+    fn store(&mut self, entry: &Entry) -> Result<()> {
+        let (id, started) = (entry.event.id.0, entry.event.started);
         isolated(|| {
             let sealed = seal(id, &entry.write());
             self.transaction.open_table(EVENTS)?.insert(id, sealed.as_slice())?;
             let mut open = self.transaction.open_table(OPEN)?;
-            if ended {
+            if entry.event.ended.is_some() {
                 open.remove(id)?
             } else {
                 open.insert(id, ())?
             };
             let mut segments = self.transaction.open_table(SEGMENTS)?;
-            for segment in [Some(at), thumbnail, picture].into_iter().flatten() {
-                let key = u64::from(segment.segment);
+            for (_, at) in entry.parts() {
+                let key = u64::from(at.segment);
                 let known = segments.get(key)?.map(|value| newest(key, value.value()));
                 let time = known.transpose()?.map_or(started, |known| known.max(started));
                 segments.insert(key, seal(key, &time.0.to_be_bytes()).as_slice())?;
             }
             Ok(())
         })
+    }
+
+    /// Takes in a segment that is older than all the index has: what is known stays, what lacks
+    /// is filled. Events in `gone` stay gone; those that this segment buries are added.
+    pub(super) fn fill(
+        &mut self,
+        number: u32,
+        bytes: &[u8],
+        gone: &mut HashSet<u64>,
+    ) -> Result<()> {
+        let start = usize::try_from(SEGMENT_HEADER_BYTES).map_err(|_| Damaged)?;
+        let mut past: BTreeMap<u64, Past> = BTreeMap::new();
+        for found in Walk::new(bytes, start) {
+            let Found::Record(at, record) = found else {
+                self.hurt(number);
+                continue;
+            };
+            let at = location(number, at, &record)?;
+            match record.tag {
+                Tag::Thumbnail => past.entry(record.id).or_default().pictures[0] = Some(at),
+                Tag::Picture => past.entry(record.id).or_default().pictures[1] = Some(at),
+                Tag::Event => match parse_event(record.id, record.bytes) {
+                    Some(event) => {
+                        past.entry(record.id).or_default().record = Some((at, event));
+                    }
+                    None => self.hurt(number),
+                },
+                Tag::Gone => {
+                    self.seen(record.id);
+                    gone.insert(record.id);
+                }
+                Tag::Beat => {}
+                _ => self.hurt(number),
+            }
+        }
+        for (id, past) in past {
+            self.seen(id);
+            if !gone.contains(&id) {
+                self.fill_event(id, number, &past)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fill_event(&mut self, id: u64, number: u32, past: &Past) -> Result<()> {
+        let [thumbnail, picture] = past.pictures;
+        let entry = match (self.get(id)?, past.record.clone()) {
+            (Some(entry), _) => Entry {
+                thumbnail: entry.thumbnail.or(thumbnail),
+                picture: entry.picture.or(picture),
+                first: entry.first.min(number),
+                ..entry
+            },
+            (None, Some((record, event))) => {
+                Entry { event, record, thumbnail, picture, first: number, last: number }
+            }
+            // Pictures of an event whose record never came.
+            (None, None) => return Ok(()),
+        };
+        self.store(&entry)
     }
 
     fn seen(&mut self, id: u64) {
@@ -390,8 +509,8 @@ impl Batch {
     }
 
     /// Takes in every record of `log` from where the index stands to the end; the count of
-    /// damaged stretches.
-    pub(super) fn replay(&mut self, log: &Log) -> Result<u64> {
+    /// damaged stretches, by segment.
+    pub(super) fn replay(&mut self, log: &Log) -> Result<BTreeMap<u32, u64>> {
         let from = self.state.position;
         let known = log.segments().get(&from.segment);
         if known.is_some_and(|length| u64::from(from.offset) > *length) || from > log.synced() {
@@ -401,7 +520,7 @@ impl Batch {
             let start = if number == from.segment { u64::from(from.offset) } else { 0 };
             let start = usize::try_from(start.max(SEGMENT_HEADER_BYTES)).map_err(|_| Damaged)?;
             let Ok(bytes) = log.read_segment(number) else {
-                self.damaged += 1;
+                self.hurt(number);
                 continue;
             };
             for found in Walk::new(&bytes, start) {
@@ -409,13 +528,13 @@ impl Batch {
                     Found::Record(at, record) => {
                         self.apply(location(number, at, &record)?, &record)?;
                     }
-                    Found::Damage(_) | Found::Torn(_) => self.damaged += 1,
+                    Found::Damage(_) | Found::Torn(_) => self.hurt(number),
                 }
             }
         }
         self.waiting.clear();
         self.sweep(log)?;
-        Ok(self.damaged)
+        Ok(std::mem::take(&mut self.damaged))
     }
 
     /// Takes out what lay in segments that are gone: retention deleted them after the index was
@@ -463,6 +582,11 @@ impl Batch {
             }
             Ok(transaction.commit()?)
         })
+    }
+
+    /// Damaged stretches met, by segment.
+    pub(super) fn damaged(&self) -> &BTreeMap<u32, u64> {
+        &self.damaged
     }
 
     /// What the index will know of the log once this is committed.

@@ -5,13 +5,13 @@
 //! ```
 //! What was synced is never written again; a torn tail is cut when the log is opened.
 
-use super::files::{make_folder, sync_folder, writing};
-use super::record::{Found, HEADER_BYTES, RECORD_BYTES, Record, Tag, Walk};
+use super::disk::{self, Disk, How, Medium};
+use super::record::{Found, HEADER_BYTES, RECORD_BYTES, Record, Tag, Walk, time_of};
+use edge_core::time::UnixMs;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Length of a full segment, bytes.
 pub(super) const SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
@@ -20,6 +20,9 @@ pub(super) const SEGMENT_HEADER_BYTES: u64 = HEADER_LENGTH as u64;
 /// The same, as memory counts.
 const HEADER_LENGTH: usize = 28;
 const MAGIC: [u8; 8] = *b"NJSEG\0\0\x01";
+
+/// How far back the log is read for the last time it speaks of.
+const TIMED_SEGMENTS: usize = 4;
 
 /// Where a record lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,29 +44,34 @@ pub(super) struct Position {
 /// The log, open for writing: one of a kind, the writer's.
 #[derive(Debug)]
 pub(super) struct Log {
+    disk: Arc<dyn Disk>,
     folder: PathBuf,
     /// Length of each segment.
     segments: BTreeMap<u32, u64>,
     segment_bytes: u64,
-    tail: File,
+    tail: Arc<dyn Medium>,
     /// Encoded, not yet written; belongs at the end of the tail.
     pending: Vec<u8>,
     /// A sync failed: nothing more is trusted to this tail.
     broken: bool,
     next_id: u64,
-    damaged: u64,
+    /// Damaged stretches found when opening, by segment.
+    damaged: BTreeMap<u32, u64>,
 }
 
 impl Log {
     /// Opens the log in `folder`, cuts a torn tail, makes the first segment where there is none.
-    pub(super) fn open(folder: &Path, segment_bytes: u64) -> io::Result<Self> {
-        make_folder(folder)?;
-        let mut segments = list(folder)?;
+    pub(super) fn open(disk: Arc<dyn Disk>, folder: &Path, segment_bytes: u64) -> io::Result<Self> {
+        disk.make_folder(folder)?;
+        let mut segments = list(&*disk, folder)?;
         let mut next_id = 1;
-        let mut damaged = 0;
+        let mut damaged = BTreeMap::new();
         while let Some((&number, _)) = segments.last_key_value() {
-            let tail = heal_tail(&path(folder, number), number)?;
-            damaged += tail.damaged;
+            let tail = heal_tail(&*disk, &path(folder, number), number)?;
+            next_id = next_id.max(tail.next_id);
+            if tail.damaged > 0 {
+                damaged.insert(number, tail.damaged);
+            }
             if let Some(length) = tail.length {
                 segments.insert(number, length);
                 break;
@@ -71,18 +79,21 @@ impl Log {
             segments.remove(&number);
         }
         for &number in segments.keys() {
-            next_id = next_id.max(read_header(&path(folder, number), number)?.unwrap_or(1));
+            next_id = next_id.max(read_header(&*disk, &path(folder, number), number)?.unwrap_or(1));
         }
         if segments.is_empty() {
-            create(folder, 1, next_id)?;
+            create(&*disk, folder, 1, next_id)?;
             segments.insert(1, SEGMENT_HEADER_BYTES);
         }
         let number = segments.keys().next_back().copied().expect("a log has a tail");
-        let tail = writing().open(path(folder, number))?;
+        let tail = disk.open(&path(folder, number), How::Write)?;
+        // What a killed process wrote and never synced is listed from now on: it has to last.
+        tail.sync()?;
+        disk.sync_folder(folder)?;
         let folder = folder.into();
         let pending = Vec::new();
         let broken = false;
-        Ok(Self { folder, segments, segment_bytes, tail, pending, broken, next_id, damaged })
+        Ok(Self { disk, folder, segments, segment_bytes, tail, pending, broken, next_id, damaged })
     }
 
     /// Where the next record goes.
@@ -131,9 +142,24 @@ impl Log {
         self.next_id
     }
 
-    /// Damaged stretches found when opening.
-    pub(super) fn damaged(&self) -> u64 {
-        self.damaged
+    /// Damaged stretches found when opening, by segment.
+    pub(super) fn damaged(&self) -> &BTreeMap<u32, u64> {
+        &self.damaged
+    }
+
+    /// The last time the newest segments speak of; 0 where they speak of none.
+    pub(super) fn last_time(&self) -> UnixMs {
+        let start = HEADER_LENGTH;
+        let newest = self.segments.keys().rev().take(TIMED_SEGMENTS);
+        let times = newest.filter_map(|number| {
+            let bytes = self.read_segment(*number).ok()?;
+            let records = Walk::new(&bytes, start).filter_map(|found| match found {
+                Found::Record(_, record) => time_of(&record),
+                Found::Damage(_) | Found::Torn(_) => None,
+            });
+            records.last()
+        });
+        times.into_iter().next().unwrap_or_default()
     }
 
     /// Puts a record behind the others; it is safe after [`Log::sync`]. A new segment's header
@@ -169,12 +195,12 @@ impl Log {
         }
         let pending = std::mem::take(&mut self.pending);
         let (_, length) = self.segments.iter_mut().next_back().expect("a log has a tail");
-        let written = write(&self.tail, &pending, *length);
+        let written = write(&*self.tail, &pending, *length);
         if written.is_ok() {
             *length += pending.len() as u64;
         } else {
             self.broken = true;
-            let _ = self.tail.set_len(*length);
+            let _ = self.tail.set_length(*length);
         }
         written
     }
@@ -189,10 +215,10 @@ impl Log {
     fn roll(&mut self, next_id: u64) -> io::Result<()> {
         let Position { segment, offset } = self.synced();
         if self.broken {
-            self.tail.set_len(offset.into())?;
+            self.tail.set_length(offset.into())?;
         }
         let number = segment + 1;
-        self.tail = create(&self.folder, number, next_id)?;
+        self.tail = create(&*self.disk, &self.folder, number, next_id)?;
         self.segments.insert(number, SEGMENT_HEADER_BYTES);
         self.broken = false;
         Ok(())
@@ -200,71 +226,77 @@ impl Log {
 
     /// Deletes a segment other than the tail.
     pub(super) fn delete(&mut self, number: u32) -> io::Result<()> {
-        fs::remove_file(path(&self.folder, number))?;
+        self.disk.remove(&path(&self.folder, number))?;
         self.segments.remove(&number);
-        sync_folder(&self.folder)
+        self.disk.sync_folder(&self.folder)
     }
 
     /// A segment's synced bytes, for [`Walk`] from [`SEGMENT_HEADER_BYTES`] on.
     pub(super) fn read_segment(&self, number: u32) -> io::Result<Vec<u8>> {
         let length = self.segments.get(&number).copied().unwrap_or(0);
-        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-        File::open(path(&self.folder, number))?.take(length).read_to_end(&mut bytes)?;
+        let file = self.disk.open(&path(&self.folder, number), How::Read)?;
+        let length = length.min(file.length()?);
+        let mut bytes = vec![0; usize::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge)?];
+        file.read(0, &mut bytes)?;
         Ok(bytes)
     }
 }
 
 /// Reads one record's bytes; `None` where it is not, or no longer, what was asked for.
-pub(super) fn read(folder: &Path, at: Location, tag: Tag, id: u64) -> Option<Vec<u8>> {
-    let file = File::open(path(folder, at.segment)).ok()?;
+pub(super) fn read(
+    disk: &dyn Disk,
+    folder: &Path,
+    at: Location,
+    tag: Tag,
+    id: u64,
+) -> Option<Vec<u8>> {
+    let file = disk.open(&path(folder, at.segment), How::Read).ok()?;
     let length = usize::try_from(at.length).ok().filter(|length| *length <= RECORD_BYTES)?;
     let mut bytes = vec![0; HEADER_BYTES + length];
-    file.read_exact_at(&mut bytes, u64::from(at.offset)).ok()?;
+    file.read(at.offset.into(), &mut bytes).ok()?;
     let record = Record::parse(&bytes)?;
     let right = record.tag == tag && record.id == id && record.bytes.len() == length;
     right.then(|| bytes.split_off(HEADER_BYTES))
 }
 
-fn write(tail: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+fn write(tail: &dyn Medium, bytes: &[u8], at: u64) -> io::Result<()> {
     #[cfg(test)]
     super::fault::strike(super::fault::Point::Tail)?;
-    tail.write_all_at(bytes, at)?;
-    tail.sync_data()
+    tail.write(at, bytes)?;
+    tail.sync()
 }
 
 fn path(folder: &Path, number: u32) -> PathBuf {
     folder.join(format!("{number:08}.seg"))
 }
 
-fn list(folder: &Path) -> io::Result<BTreeMap<u32, u64>> {
-    let mut segments = BTreeMap::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".seg")?.parse().ok());
-        if let Some(number) = number {
-            segments.insert(number, entry.metadata()?.len());
-        }
-    }
-    Ok(segments)
+fn list(disk: &dyn Disk, folder: &Path) -> io::Result<BTreeMap<u32, u64>> {
+    let files = disk.list(folder)?;
+    let number = |name: &str| name.strip_suffix(".seg")?.parse().ok();
+    Ok(files.iter().filter_map(|(name, length)| Some((number(name)?, *length))).collect())
 }
 
-fn create(folder: &Path, number: u32, next_id: u64) -> io::Result<File> {
+fn create(
+    disk: &dyn Disk,
+    folder: &Path,
+    number: u32,
+    next_id: u64,
+) -> io::Result<Arc<dyn Medium>> {
     let mut header = Vec::from(MAGIC);
     header.extend_from_slice(&u64::from(number).to_be_bytes());
     header.extend_from_slice(&next_id.to_be_bytes());
     header.extend_from_slice(&crc32c::crc32c(&header).to_be_bytes());
-    let file = writing().truncate(true).open(path(folder, number))?;
-    file.write_all_at(&header, 0)?;
-    file.sync_all()?;
-    sync_folder(folder)?;
+    let file = disk.open(&path(folder, number), How::New)?;
+    file.write(0, &header)?;
+    file.sync()?;
+    disk.sync_folder(folder)?;
     Ok(file)
 }
 
 /// The next event id in a segment's header; `None` where the header is damaged.
-fn read_header(path: &Path, number: u32) -> io::Result<Option<u64>> {
+fn read_header(disk: &dyn Disk, path: &Path, number: u32) -> io::Result<Option<u64>> {
     let mut header = [0; HEADER_LENGTH];
-    match File::open(path)?.read_exact_at(&mut header, 0) {
+    match disk.open(path, How::Read)?.read(0, &mut header) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         other => other?,
     }
@@ -284,33 +316,35 @@ struct Tail {
     /// Its length now; `None` when it held nothing and was deleted.
     length: Option<u64>,
     damaged: u64,
+    /// Above every id its records speak of.
+    next_id: u64,
 }
 
 /// Cuts what was being written when the power went. A segment that never got its header and
 /// holds no whole record goes.
-fn heal_tail(path: &Path, number: u32) -> io::Result<Tail> {
-    let bytes = fs::read(path)?;
+fn heal_tail(disk: &dyn Disk, path: &Path, number: u32) -> io::Result<Tail> {
+    let bytes = disk::read(disk, path)?;
     let header = HEADER_LENGTH;
     let mut length = bytes.len();
-    let mut damaged = 0;
+    let (mut damaged, mut next_id) = (0, 1);
     for found in Walk::new(&bytes, header) {
         match found {
-            Found::Record(..) => {}
+            Found::Record(_, record) => next_id = next_id.max(record.id.saturating_add(1)),
             Found::Damage(_) => damaged += 1,
             Found::Torn(at) => length = at,
         }
     }
-    if read_header(path, number)?.is_none() {
+    if read_header(disk, path, number)?.is_none() {
         if length <= header {
-            fs::remove_file(path)?;
-            return Ok(Tail { length: None, damaged });
+            disk.remove(path)?;
+            return Ok(Tail { length: None, damaged, next_id });
         }
         damaged += 1;
     }
     if length < bytes.len() {
-        let file = File::options().write(true).open(path)?;
-        file.set_len(length as u64)?;
-        file.sync_all()?;
+        let file = disk.open(path, How::Write)?;
+        file.set_length(length as u64)?;
+        file.sync()?;
     }
-    Ok(Tail { length: Some(length as u64), damaged })
+    Ok(Tail { length: Some(length as u64), damaged, next_id })
 }

@@ -9,29 +9,34 @@
 //! ```
 //! An event is listed only once the card has it.
 
+mod ballast;
+mod disk;
 #[cfg(test)]
 mod fault;
-mod files;
 mod format;
 mod index;
 mod log;
 mod mend;
 mod owner;
+mod placing;
 mod record;
 mod retention;
+mod scrub;
 mod writer;
 
 use crate::clock::Clock;
 use crate::notice::Bell;
+use crate::vitals::Pulse;
+use disk::{Disk, System};
 use edge_core::event::{Event, EventId};
 use edge_core::rest::query::Events as Query;
 pub use edge_core::retain::Limits;
 use edge_core::time::UnixMs;
-pub(crate) use files::replace;
 use index::{Entry, Index};
 use log::Location;
 use owner::{Marks, Word};
 use record::Tag;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,7 +44,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
+pub use writer::BEAT_MS;
 use writer::{Job, Writer};
+
+/// Puts `bytes` in a file's place: a crash leaves the old file or the new one.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    disk::replace(&System, path, bytes)
+}
 
 /// Changes that wait for the writer; when full, `Improved` is dropped and the others wait.
 pub const QUEUE_CHANGES: usize = 64;
@@ -137,6 +148,10 @@ pub struct Figures {
     pub bytes: u64,
     /// When the oldest event opened.
     pub oldest: Option<UnixMs>,
+    /// When the whole log was last read.
+    pub scrubbed: Option<UnixMs>,
+    /// Whether the index is being made anew: not everything is listed yet.
+    pub rebuilding: bool,
     /// Damaged stretches found since the start.
     pub quarantined: u64,
 }
@@ -212,6 +227,9 @@ impl std::error::Error for Error {
 /// What readers and the writer share.
 #[derive(Debug)]
 struct Shared {
+    /// The writer's.
+    pulse: Arc<Pulse>,
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     /// Where the segments lie.
     folder: PathBuf,
@@ -220,8 +238,14 @@ struct Shared {
     next_id: AtomicU64,
     bytes: AtomicU64,
     quarantined: AtomicU64,
+    /// The index does not have everything.
+    rebuilding: AtomicBool,
     /// A reader met damage in the index: the writer makes it anew.
     suspect: AtomicBool,
+    /// Segments in which a reader met damage.
+    suspects: Mutex<BTreeSet<u32>>,
+    /// The last time that the log spoke of at the start.
+    last_word: UnixMs,
 }
 
 impl Shared {
@@ -239,6 +263,16 @@ impl Shared {
 
     fn failed(&self, source: Option<io::Error>) -> Error {
         Error::new(Kind::Failed, &self.dir, source)
+    }
+
+    /// A reader met damage there: the writer looks, and counts it once.
+    fn suspect_segment(&self, segment: u32) {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner).insert(segment);
+    }
+
+    /// The segments in which readers met damage; none is kept.
+    fn take_suspects(&self) -> BTreeSet<u32> {
+        std::mem::take(&mut *self.suspects.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// An answer of the index; damage is noted for the writer.
@@ -264,7 +298,7 @@ pub struct Store {
     queue: SyncSender<Job>,
     clock: Clock,
     writer: Mutex<Option<JoinHandle<()>>>,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Store {
@@ -279,18 +313,28 @@ impl Store {
         let lock = format::lock(dir)?;
         format::upgrade(dir)?;
         let (queue, jobs) = sync_channel(QUEUE_CHANGES);
-        let writer = Writer::open(dir, limits, clock, bell)?;
+        let writer = Writer::open(Arc::new(System), dir, limits, clock, bell)?;
         let shared = Arc::clone(writer.shared());
         let thread = std::thread::Builder::new().name("store".into());
         let thread = thread.spawn(move || writer.run(&jobs));
         let thread = thread.map_err(|source| shared.failed(Some(source)))?;
         let writer = Mutex::new(Some(thread));
-        Ok(Arc::new(Self { shared, queue, clock, writer, _lock: lock }))
+        Ok(Arc::new(Self { shared, queue, clock, writer, _lock: Some(lock) }))
     }
 
     /// The eye's end.
     pub fn recorder(&self) -> Recorder {
         Recorder { queue: self.queue.clone(), shared: Arc::clone(&self.shared) }
+    }
+
+    /// The last time that the log spoke of before this start; 0 where it is new.
+    pub fn last_word(&self) -> UnixMs {
+        self.shared.last_word
+    }
+
+    /// The writer's pulse.
+    pub fn pulse(&self) -> &Arc<Pulse> {
+        &self.shared.pulse
     }
 
     /// Whether the writer works: `false` once the store is closed, or when a panic ended it.
@@ -388,14 +432,14 @@ impl Store {
         };
         let mut found = place(look()?);
         while let Some((at, settled)) = found {
-            if let Some(bytes) = log::read(&self.shared.folder, at, tag, id.0) {
+            if let Some(bytes) = log::read(&*self.shared.disk, &self.shared.folder, at, tag, id.0) {
                 let etag = format!("\"{:08x}-{:x}\"", crc32c::crc32c(&bytes), bytes.len());
                 return Ok(Some(Picture { bytes, etag, settled }));
             }
             // Retention may have carried it over between the two looks.
             let again = place(look()?);
             if again == found {
-                self.shared.quarantined.fetch_add(1, Ordering::Relaxed);
+                self.shared.suspect_segment(at.segment);
                 return Ok(None);
             }
             found = again;
@@ -494,7 +538,9 @@ impl Store {
         let (events, oldest) = self.shared.heed(self.shared.index().figures())?;
         let bytes = self.shared.bytes.load(Ordering::Relaxed);
         let quarantined = self.shared.quarantined.load(Ordering::Relaxed);
-        Ok(Figures { events, bytes, oldest, quarantined })
+        let scrubbed = self.shared.owner(|owner| owner.scrubbed).map(|last| last.at);
+        let rebuilding = self.shared.rebuilding.load(Ordering::Relaxed);
+        Ok(Figures { events, bytes, oldest, scrubbed, rebuilding, quarantined })
     }
 
     /// Has the writer do something and waits for its answer.

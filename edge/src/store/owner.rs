@@ -2,15 +2,14 @@
 //! synced at once, wholly in memory while running, independent of the index.
 
 use super::Client;
-use super::files::{replace, swap, sync_folder, writing};
+use super::disk::{self, Disk, How, Medium, replace, swap};
 use super::record::{Found, HEADER_BYTES, Record, Tag, Take, Walk};
 use edge_core::event::EventId;
 use edge_core::time::UnixMs;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A log this long is rewritten when most of it is history.
 const COMPACT_BYTES: u64 = 64 * 1024;
@@ -35,6 +34,17 @@ pub(super) struct State {
     pub(super) clients: BTreeMap<u64, Client>,
     /// The highest client id ever given.
     pub(super) last_client: u64,
+    pub(super) scrubbed: Option<Scrubbed>,
+    /// The day that retention goes by; 0: none yet.
+    pub(super) day: UnixMs,
+}
+
+/// What the last reading of the whole log found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Scrubbed {
+    pub(super) at: UnixMs,
+    /// Damaged stretches in the log.
+    pub(super) damaged: u64,
 }
 
 /// One thing said.
@@ -45,6 +55,8 @@ pub(super) enum Word {
     Notifications(bool),
     Client(Client),
     Revoked(u64),
+    Scrubbed(Scrubbed),
+    Day(UnixMs),
 }
 
 impl State {
@@ -64,6 +76,8 @@ impl State {
             }
             Word::Name(name) => self.name = Some(name),
             Word::Notifications(wanted) => self.notifications = wanted,
+            Word::Scrubbed(scrubbed) => self.scrubbed = Some(scrubbed),
+            Word::Day(day) => self.day = day,
             Word::Client(client) => {
                 self.last_client = self.last_client.max(client.id);
                 self.clients.insert(client.id, client);
@@ -86,6 +100,8 @@ impl State {
             .chain(self.name.clone().map(Word::Name))
             .chain(self.notifications.then_some(Word::Notifications(true)))
             .chain(clients)
+            .chain(self.scrubbed.map(Word::Scrubbed))
+            .chain(Some(self.day).filter(|day| day.0 > 0).map(Word::Day))
             .chain(marks)
     }
 }
@@ -101,6 +117,10 @@ impl Word {
             Self::Notifications(wanted) => (Tag::Notifications, 0, vec![u8::from(*wanted)]),
             Self::Client(client) => (Tag::Client, client.id, client_bytes(client)),
             Self::Revoked(id) => (Tag::Revoked, *id, Vec::new()),
+            Self::Scrubbed(Scrubbed { at, damaged }) => {
+                (Tag::Scrub, 0, [at.0.to_be_bytes(), damaged.to_be_bytes()].concat())
+            }
+            Self::Day(day) => (Tag::Day, 0, day.0.to_be_bytes().into()),
         };
         Record { tag, id, bytes: &bytes }.write(out);
     }
@@ -123,6 +143,11 @@ impl Word {
                 Self::Client(Client { id: record.id, name, paired, last_used, token_hash })
             }
             Tag::Revoked => Self::Revoked(record.id),
+            Tag::Scrub => {
+                let at = UnixMs(take.number()?);
+                Self::Scrubbed(Scrubbed { at, damaged: take.number()? })
+            }
+            Tag::Day => Self::Day(UnixMs(take.number()?)),
             Tag::Event | Tag::Thumbnail | Tag::Picture | Tag::Gone | Tag::Beat => return None,
         })
     }
@@ -140,8 +165,9 @@ fn client_bytes(client: &Client) -> Vec<u8> {
 /// The log of it, open for writing.
 #[derive(Debug)]
 pub(super) struct Owner {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
-    file: File,
+    file: Arc<dyn Medium>,
     length: u64,
 }
 
@@ -150,9 +176,13 @@ impl Owner {
     ///
     /// In a store that is not `fresh`, what is missing or damaged may have been the first
     /// phone: from then on some phone counts as paired, so that damage never opens the door.
-    pub(super) fn open(path: &Path, fresh: bool) -> io::Result<(Self, State, u64)> {
+    pub(super) fn open(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        fresh: bool,
+    ) -> io::Result<(Self, State, u64)> {
         let mut lost = 0;
-        let bytes = match fs::read(path) {
+        let bytes = match disk::read(&*disk, path) {
             Ok(bytes) if bytes.len() >= MAGIC.len() => bytes,
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(_) | Err(_) => {
@@ -161,7 +191,7 @@ impl Owner {
                     SOMEBODY.write(&mut bytes);
                     lost = 1;
                 }
-                replace(path, &bytes)?;
+                replace(&*disk, path, &bytes)?;
                 bytes
             }
         };
@@ -181,12 +211,21 @@ impl Owner {
         if damaged > 0 {
             state.last_client = state.last_client.max(1);
         }
-        let file = writing().open(path)?;
+        let file = disk.open(path, How::Write)?;
         if length < bytes.len() {
-            file.set_len(length as u64)?;
-            file.sync_all()?;
+            file.set_length(length as u64)?;
+            // It may have been the first phone that was damaged, not a word half said.
+            if state.last_client == 0 {
+                let mut bytes = Vec::new();
+                SOMEBODY.write(&mut bytes);
+                file.write(length as u64, &bytes)?;
+                length += bytes.len();
+                state.hear(SOMEBODY);
+            }
         }
-        Ok((Self { path: path.into(), file, length: length as u64 }, state, damaged))
+        // What a killed process said and never synced is heeded from now on: it has to last.
+        file.sync()?;
+        Ok((Self { disk, path: path.into(), file, length: length as u64 }, state, damaged))
     }
 
     /// Writes something said and waits until the card has it.
@@ -195,12 +234,11 @@ impl Owner {
         for word in words {
             word.write(&mut bytes);
         }
-        let written =
-            self.file.write_all_at(&bytes, self.length).and_then(|()| self.file.sync_data());
+        let written = self.file.write(self.length, &bytes).and_then(|()| self.file.sync());
         if written.is_ok() {
             self.length += bytes.len() as u64;
         } else {
-            let _ = self.file.set_len(self.length);
+            let _ = self.file.set_length(self.length);
         }
         written
     }
@@ -216,16 +254,18 @@ impl Owner {
             return Ok(());
         }
         // From the rename on this is the file that counts, even where the sync fails.
-        self.file = swap(&self.path, &bytes)?;
+        self.file = swap(&*self.disk, &self.path, &bytes)?;
         self.length = bytes.len() as u64;
-        sync_folder(self.path.parent().expect("a file lies in a folder"))
+        self.disk.sync_folder(self.path.parent().expect("a file lies in a folder"))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::disk::System;
     use super::super::fault::{self, Point};
     use super::*;
+    use std::fs;
 
     fn client(id: u64) -> Client {
         let token_hash = [u8::try_from(id).unwrap(); 32];
@@ -239,7 +279,7 @@ mod tests {
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("owner.log");
-        let (mut owner, mut state, _) = Owner::open(&path, true).unwrap();
+        let (mut owner, mut state, _) = Owner::open(Arc::new(System), &path, true).unwrap();
         let name = Word::Name("n".repeat(60));
         state.hear(name.clone());
         owner.say(&vec![name; 1000]).unwrap();
@@ -248,7 +288,7 @@ mod tests {
         let last = Word::Client(client(7));
         owner.say(std::slice::from_ref(&last)).unwrap();
         state.hear(last);
-        let (_, again, damaged) = Owner::open(&path, true).unwrap();
+        let (_, again, damaged) = Owner::open(Arc::new(System), &path, true).unwrap();
         assert_eq!((again, damaged), (state, 0));
         fs::remove_dir_all(&folder).unwrap();
     }
@@ -259,7 +299,7 @@ mod tests {
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("owner.log");
-        let paired = |fresh| Owner::open(&path, fresh).unwrap().1.last_client > 0;
+        let paired = |fresh| Owner::open(Arc::new(System), &path, fresh).unwrap().1.last_client > 0;
         assert!(!paired(true), "a new box waits for its first phone");
         fs::remove_file(&path).unwrap();
         assert!(paired(false), "lost in a store that has lived");
@@ -270,12 +310,12 @@ mod tests {
             assert!(paired(false), "{} bytes, the next time", bytes.len());
         }
         fs::remove_file(&path).unwrap();
-        let (mut owner, ..) = Owner::open(&path, true).unwrap();
+        let (mut owner, ..) = Owner::open(Arc::new(System), &path, true).unwrap();
         owner.say(&[Word::Name("Door".into()), Word::Client(client(1))]).unwrap();
         let mut bytes = fs::read(&path).unwrap();
         bytes[MAGIC.len() + HEADER_BYTES] ^= 1;
         fs::write(&path, bytes).unwrap();
-        let (_, state, damaged) = Owner::open(&path, false).unwrap();
+        let (_, state, damaged) = Owner::open(Arc::new(System), &path, false).unwrap();
         assert!(damaged > 0);
         assert_eq!(state.clients.len(), 1, "what is whole stays: the first phone, too");
         fs::remove_dir_all(&folder).unwrap();
@@ -294,6 +334,8 @@ mod tests {
             Word::Marks(EventId(5), star),
             Word::Marks(EventId(5), Marks::default()),
             Word::Notifications(true),
+            Word::Scrubbed(Scrubbed { at: UnixMs(8), damaged: 9 }),
+            Word::Day(UnixMs(10)),
         ] {
             state.hear(word);
         }

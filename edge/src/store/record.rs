@@ -44,16 +44,22 @@ pub(super) enum Tag {
     Revoked = 19,
     /// Whether Ambianic's notifications are wanted, 1 byte; the id is 0.
     Notifications = 20,
+    /// When the whole log was last read, and the damaged stretches known then, 8 bytes each.
+    Scrub = 21,
+    /// The day that retention goes by, as milliseconds, 8 bytes.
+    Day = 22,
 }
 
 impl Tag {
     fn from_byte(byte: u8) -> Option<Self> {
         use Tag::{
-            Beat, Client, Event, Gone, Marks, Name, Notifications, Picture, Revoked, Thumbnail,
+            Beat, Client, Day, Event, Gone, Marks, Name, Notifications, Picture, Revoked, Scrub,
+            Thumbnail,
         };
-        let all =
-            [Event, Thumbnail, Picture, Gone, Beat, Marks, Name, Client, Revoked, Notifications];
-        all.into_iter().find(|tag| *tag as u8 == byte)
+        let log = [Event, Thumbnail, Picture, Gone, Beat];
+        let owner = [Marks, Name, Client, Revoked, Notifications, Scrub, Day];
+        let mut all = log.into_iter().chain(owner);
+        all.find(|tag| *tag as u8 == byte)
     }
 }
 
@@ -195,6 +201,18 @@ pub(super) fn parse_event(id: u64, bytes: &[u8]) -> Option<Event> {
         favourite: false,
         reviewed: false,
     })
+}
+
+/// The time a record speaks of.
+pub(super) fn time_of(record: &Record<'_>) -> Option<UnixMs> {
+    match record.tag {
+        Tag::Event => {
+            let event = parse_event(record.id, record.bytes)?;
+            Some(event.ended.unwrap_or(event.started))
+        }
+        Tag::Beat => Take(record.bytes).number().map(UnixMs),
+        _ => None,
+    }
 }
 
 /// Takes fields from the front of bytes.

@@ -2,10 +2,11 @@
 
 use super::Pictures;
 use super::log::SEGMENT_HEADER_BYTES;
+use super::owner::Word;
 use super::record::{Found, HEADER_BYTES, Tag, Walk};
 use super::writer::{Fault, Group, Writer};
 use edge_core::event::EventId;
-use edge_core::retain::{Limits, Segment, Verdict, is_old, verdicts};
+use edge_core::retain::{DAY_MS, Limits, Segment, Verdict, is_old, verdicts};
 use edge_core::time::UnixMs;
 use std::collections::{BTreeSet, HashMap};
 
@@ -20,7 +21,7 @@ impl Writer {
         let facts = self.facts()?;
         let mut decided = vec![Verdict::Keep; facts.len()];
         let limits = Limits { keep_bytes: self.room(), keep_days: self.limits.keep_days };
-        verdicts(&facts, limits, self.clock.unix_ms(), &mut decided);
+        verdicts(&facts, limits, self.day(), &mut decided);
         let mut done = Ok(());
         for (number, verdict) in numbers.into_iter().zip(decided) {
             if verdict == Verdict::Keep {
@@ -41,7 +42,7 @@ impl Writer {
 
     /// Forgets events that are too old, whatever their segment. Their bytes go with it.
     pub(super) fn bury_old(&mut self) -> Result<(), Fault> {
-        let (days, now) = (self.limits.keep_days, self.clock.unix_ms());
+        let (days, now) = (self.limits.keep_days, self.day());
         let pinned = self.pinned();
         let mut first = 0;
         loop {
@@ -64,6 +65,27 @@ impl Writer {
                 self.gone(id);
             }
         }
+    }
+
+    /// The time that age is counted to. A wall clock that is suddenly days further on, as a box
+    /// that was off sees it but also one with a wrong clock, is believed after a day of running.
+    fn day(&mut self) -> UnixMs {
+        let (now, wall) = (self.clock.now(), self.clock.unix_ms());
+        let known = self.shared.owner(|owner| owner.day);
+        if !wall.is_plausible() {
+            return wall;
+        }
+        if known.0 > 0 && wall.0 > known.0.saturating_add(2 * DAY_MS) {
+            let since = *self.ahead.get_or_insert(now);
+            if now.since_ms(since) < DAY_MS {
+                return known;
+            }
+        }
+        self.ahead = None;
+        if wall.0.abs_diff(known.0) >= DAY_MS / 2 {
+            let _ = self.hear(&[Word::Day(wall)]);
+        }
+        wall
     }
 
     /// Bytes for all segments as they are now: the limit less what the tail may still grow.
@@ -127,18 +149,49 @@ impl Writer {
                 self.append(&mut group, Tag::Gone, id, &[])?;
             }
         }
-        self.log.sync()?;
-        let mut batch = self.batch(&group)?;
+        self.settle(group)?;
+        // Where the card does not let it go, what only it speaks of stays listed.
+        self.log.delete(number)?;
+        self.spans.remove(&number);
+        self.health.damage.remove(&number);
+        let mut batch = self.shared.index().batch()?;
         for id in &forgotten {
             batch.forget(*id)?;
         }
         batch.forget_segment(number)?;
         self.commit(batch, false)?;
-        self.log.delete(number)?;
-        self.spans.remove(&number);
         self.shared.bytes.store(self.log.bytes(), std::sync::atomic::Ordering::Relaxed);
         for id in forgotten {
             self.gone(EventId(id));
+        }
+        Ok(())
+    }
+
+    /// Deletes the oldest segment with nothing pinned in it, without an index to ask.
+    pub(super) fn drop_oldest_unread(&mut self) {
+        let pinned = self.pinned();
+        let sealed: Vec<u32> = self.log.segments().keys().copied().collect();
+        for &number in sealed.iter().take(sealed.len().saturating_sub(1)) {
+            let Ok((ids, _)) = self.inhabitants(number) else { continue };
+            if ids.is_disjoint(&pinned) {
+                let dropped = self.drop_unread(number, &ids);
+                return self.note_fault(dropped);
+            }
+        }
+    }
+
+    fn drop_unread(&mut self, number: u32, ids: &BTreeSet<u64>) -> Result<(), Fault> {
+        self.log.delete(number)?;
+        self.spans.remove(&number);
+        self.health.damage.remove(&number);
+        if self.is_filling() {
+            let mut batch = self.shared.index().batch()?;
+            for id in ids {
+                if batch.get(*id)?.is_some_and(|entry| entry.record.segment == number) {
+                    batch.forget(*id)?;
+                }
+            }
+            self.commit(batch, false)?;
         }
         Ok(())
     }
@@ -172,11 +225,9 @@ impl Writer {
             if at.segment != number {
                 continue;
             }
-            match super::log::read(self.log.folder(), at, tag, id) {
+            match super::log::read(&*self.shared.disk, self.log.folder(), at, tag, id) {
                 Some(bytes) => self.append(group, tag, id, &bytes)?,
-                None => {
-                    self.shared.quarantined.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                }
+                None => self.shared.suspect_segment(number),
             }
         }
         Ok(())

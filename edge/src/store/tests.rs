@@ -1,6 +1,7 @@
 //! The store against crashes, damage and a naive twin.
 
 use super::*;
+use crate::gap::Gap;
 use crate::notice::{self, Notice, What};
 use edge_core::event::Kind as EventKind;
 use edge_core::geometry::BBox;
@@ -8,7 +9,13 @@ use smol::channel::Receiver;
 use std::collections::BTreeMap;
 use std::fs;
 
+mod crash;
+mod disk;
+mod errors;
 mod faults;
+mod history;
+mod rot;
+mod times;
 
 const PLENTY: Limits = Limits { keep_bytes: 1 << 30, keep_days: 36_500 };
 /// A moment the clock was set.
@@ -27,14 +34,14 @@ impl Folder {
         Self(path)
     }
 
-    /// A copy of everything in it: what a kill at this moment leaves.
+    /// A copy of everything in it, but the ballast: what a kill at this moment leaves.
     fn copy(&self) -> Self {
         let copy = Self::new("copy");
         fs::create_dir_all(copy.0.join("log")).unwrap();
         for folder in ["", "log"] {
             for entry in fs::read_dir(self.0.join(folder)).unwrap() {
                 let entry = entry.unwrap();
-                if entry.file_type().unwrap().is_file() {
+                if entry.file_type().unwrap().is_file() && entry.file_name() != "ballast" {
                     fs::copy(entry.path(), copy.0.join(folder).join(entry.file_name())).unwrap();
                 }
             }
@@ -100,6 +107,15 @@ fn closed(recorder: &Recorder, length: usize) -> EventId {
     id
 }
 
+impl Store {
+    /// Reads what a writer on the test's own thread wrote.
+    fn beside(writer: &Writer) -> Self {
+        let shared = Arc::clone(writer.shared());
+        let (queue, _) = sync_channel(1);
+        Self { shared, queue, clock: writer.clock, writer: Mutex::new(None), _lock: None }
+    }
+}
+
 /// Waits until the writer has done all it was told before.
 fn settle(store: &Store) {
     assert_eq!(store.set(EventId(u64::MAX - 1), None, None).unwrap(), None);
@@ -156,6 +172,35 @@ fn what_was_recorded_is_listed_and_lasts() {
     let (store, _) = folder.open(PLENTY);
     check(&store);
     assert!(store.recorder().next_id() > id);
+}
+
+#[test]
+fn the_time_before_a_start_is_an_event() {
+    let folder = Folder::new("gap");
+    let (store, _notices) = folder.open(PLENTY);
+    assert_eq!(store.last_word(), UnixMs(0));
+    Gap::before(&store).look(store.clock, &store.recorder());
+    let id = closed(&store.recorder(), 100);
+    settle(&store);
+    assert_eq!(ids(&store), [id.0], "nothing was missed before the first start");
+    let killed = folder.copy();
+    let (store, _notices) = killed.open(PLENTY);
+    let mut gap = Gap::before(&store);
+    gap.look(store.clock, &store.recorder());
+    gap.look(store.clock, &store.recorder());
+    settle(&store);
+    let [shown, _] = &all(&store)[..] else { panic!("one more") };
+    assert_eq!((shown.kind, shown.label.as_str()), (EventKind::Health, "no_data"));
+    assert_eq!(shown.started, UnixMs(THEN + id.0 + 5));
+    let since = store.clock.unix_ms().0 - shown.ended.expect("it is over").0;
+    assert!(since < 60_000, "{since}");
+    // A clean stop is a word, too: the next start comes soon after it.
+    assert!(store.close());
+    drop(store);
+    let (store, _notices) = killed.open(PLENTY);
+    Gap::before(&store).look(store.clock, &store.recorder());
+    settle(&store);
+    assert_eq!(all(&store).len(), 2);
 }
 
 #[test]
@@ -472,7 +517,7 @@ fn a_killed_writer_loses_nothing_that_was_listed() {
     use std::process::{Command, Stdio};
     let folder = Folder::new("killed");
     let mut random = Random(3);
-    let mut listed = std::collections::BTreeSet::new();
+    let mut listed = BTreeSet::new();
     for round in 0..20 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["store::tests::child_that_is_killed", "--exact", "--nocapture"])
@@ -528,5 +573,9 @@ impl Random {
     fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         usize::try_from(self.0 >> 33).unwrap() % limit
+    }
+
+    fn byte(&mut self) -> u8 {
+        u8::try_from(self.below(256)).unwrap()
     }
 }

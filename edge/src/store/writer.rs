@@ -1,10 +1,13 @@
 //! The one thread that writes to the card: drains what waits, syncs once, then lists it.
 
+use super::disk::Disk;
 use super::index::{Batch, Damaged};
 use super::log::{Location, Log, SEGMENT_BYTES, SEGMENT_HEADER_BYTES};
-use super::mend::{Health, catch_up, rebuild};
+use super::mend::{Begun, Health};
 use super::owner::{Marks, Owner, Word};
+use super::placing::Placing;
 use super::record::{RECORD_BYTES, Record, Tag, write_event};
+use super::scrub::Scrub;
 use super::{Change, Client, Error, Kind, Limits, Pictures, Shared};
 use crate::clock::Clock;
 use crate::notice::{Bell, What};
@@ -16,19 +19,25 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 /// Changes that share one sync.
 const GROUP_CHANGES: usize = 32;
 /// How often the writer looks up when nothing comes.
 const TICK: Duration = Duration::from_secs(1);
-/// While an event is open the log says so often that the box is alive.
-const BEAT_MS: u64 = 60_000;
+/// How long the index may be filled before the store is open.
+const OPEN_MS: u64 = 2_000;
+/// The log says so often that the box is alive.
+pub const BEAT_MS: u64 = 60_000;
 /// The index lasts from then on without a replay.
 const HARDEN_MS: u64 = 5 * 60_000;
 /// Retention by days, and phones' last uses.
 const ROUND_MS: u64 = 60 * 60_000;
+
+/// Ids left out where the index is lost: the log's newest records, and what they say of ids that
+/// phones have seen, may be lost with it.
+const SKIP_IDS: u64 = 1 << 16;
 
 /// What the writer is asked to do.
 pub(super) enum Job {
@@ -94,7 +103,17 @@ pub(super) struct Writer {
     /// Lowest and highest event id in segments that are no longer written.
     pub(super) spans: HashMap<u32, Option<(u64, u64)>>,
     dirty: bool,
+    /// What each hour is looked after was so since the start.
+    is_looked_after: bool,
+    /// Events below were there when the store opened.
+    pub(super) born: u64,
+    /// The last time the log spoke of then.
+    last: UnixMs,
     pub(super) health: Health,
+    pub(super) scrub: Scrub,
+    pub(super) placing: Placing,
+    /// Since when the wall clock is further on than it should be.
+    pub(super) ahead: Option<Instant>,
 }
 
 /// Records of one group: appended, not yet in the index.
@@ -108,6 +127,7 @@ pub(super) struct Group {
 impl Writer {
     /// Opens log, index and owner's log, and brings them together.
     pub(super) fn open(
+        disk: Arc<dyn Disk>,
         dir: &Path,
         limits: Limits,
         clock: Clock,
@@ -115,36 +135,38 @@ impl Writer {
     ) -> Result<Self, Error> {
         let failed = |source| Error::new(Kind::NotWritable, dir, Some(source));
         let segment_bytes = (limits.keep_bytes / 8).clamp(SEGMENT_BYTES / 64, SEGMENT_BYTES);
-        let log = Log::open(&dir.join("log"), segment_bytes).map_err(failed)?;
+        let log = Log::open(Arc::clone(&disk), &dir.join("log"), segment_bytes).map_err(failed)?;
         let fresh = log.bytes() <= SEGMENT_HEADER_BYTES;
-        let (owner, state, lost) = Owner::open(&dir.join("owner.log"), fresh).map_err(failed)?;
+        let (owner, state, lost) =
+            Owner::open(Arc::clone(&disk), &dir.join("owner.log"), fresh).map_err(failed)?;
         if lost > 0 {
             say!(
                 "store: a part of what the owner said is damaged or missing; where phones, stars \
                  or the name are gone, pairing can be opened on this machine"
             );
         }
-        let mut damaged = lost + log.damaged();
         let unread = |Damaged| Error::new(Kind::Failed, dir, None);
-        let (index, found) = catch_up(&dir.join("index.redb"), &log).or_else(|Damaged| {
-            if !fresh {
-                say!("store: the index is missing or damaged; rebuilding it from the log");
-            }
-            rebuild(dir, &log).map_err(unread)
-        })?;
-        damaged += found;
-        let next_id = index.state().map_err(unread)?.next_id.max(log.next_id());
-        let open = index.open_events().map_err(unread)?;
+        let Begun { index, filling, damaged, is_lost, is_clean } =
+            Begun::of(&*disk, dir, &log).map_err(unread)?;
+        let skip = if is_lost && !fresh { SKIP_IDS } else { 0 };
+        let known = index.state().map_err(unread)?;
+        let next_id = known.next_id.max(log.next_id()) + skip;
+        let last = if is_lost { log.last_time() } else { known.last };
         let saved_uses = state.clients.values().map(|c| (c.id, c.last_used)).collect();
         let shared = Arc::new(Shared {
+            pulse: Arc::default(),
+            disk,
             dir: dir.into(),
             folder: log.folder().into(),
             bytes: AtomicU64::new(log.bytes()),
             index: RwLock::new(Arc::new(index)),
             owner: RwLock::new(state),
             next_id: AtomicU64::new(next_id),
-            quarantined: AtomicU64::new(damaged),
+            quarantined: AtomicU64::new(lost),
             suspect: AtomicBool::new(false),
+            suspects: Mutex::default(),
+            rebuilding: AtomicBool::new(false),
+            last_word: last,
         });
         let now = clock.now();
         let mut writer = Self {
@@ -154,7 +176,7 @@ impl Writer {
             clock,
             bell,
             owner,
-            open,
+            open: BTreeMap::new(),
             deleted: BTreeSet::new(),
             saved_uses,
             beaten: now,
@@ -163,12 +185,33 @@ impl Writer {
             retained: 0,
             spans: HashMap::new(),
             dirty: false,
-            health: Health::default(),
+            is_looked_after: false,
+            born: next_id,
+            last,
+            health: Health::new(filling, is_lost),
+            scrub: Scrub::default(),
+            placing: Placing::new(now, clock.unix_ms()),
+            ahead: None,
         };
-        writer.forget_lost_marks().map_err(|fault| writer.error(&fault))?;
-        let last = writer.shared.index().state().map_err(unread)?.last;
-        writer.close_open(last).map_err(|fault| writer.error(&fault))?;
+        for (segment, stretches) in damaged {
+            writer.found_damage(segment, stretches);
+        }
+        if !is_clean && !fresh {
+            writer.begin_scrub();
+        }
+        writer.bring_up(is_lost).map_err(|fault| writer.error(&fault))?;
         Ok(writer)
+    }
+
+    /// Fills an index that is lost, or closes what the last run left open.
+    fn bring_up(&mut self, is_lost: bool) -> Result<(), Fault> {
+        if is_lost {
+            self.fill(OPEN_MS);
+            self.shared.rebuilding.store(!self.is_whole(), Ordering::Relaxed);
+            return Ok(());
+        }
+        self.forget_lost_marks()?;
+        self.close_left_open()
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -178,8 +221,10 @@ impl Writer {
     /// Works until told to end.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         loop {
+            self.shared.pulse.beat(self.clock.now());
             let mut changes = Vec::new();
-            let mut next = match jobs.recv_timeout(TICK) {
+            let wait = if self.is_filling() { Duration::ZERO } else { TICK };
+            let mut next = match jobs.recv_timeout(wait) {
                 Ok(job) => Some(job),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -189,7 +234,7 @@ impl Writer {
                 let full = changes.len() == GROUP_CHANGES;
                 next = if full { None } else { jobs.try_recv().ok() };
             }
-            self.record(changes);
+            self.record(&changes);
             match next {
                 Some(Job::Ask(run)) => run(&mut self),
                 Some(Job::End) => break,
@@ -200,37 +245,54 @@ impl Writer {
         self.finish();
     }
 
-    /// Records a group of changes: all or none of them.
-    pub(super) fn record(&mut self, changes: Vec<Change>) {
+    /// Records a group of changes: all or none of them. What the card refuses is tried once more.
+    pub(super) fn record(&mut self, changes: &[Change]) {
         if changes.is_empty() {
             return;
         }
-        let mut group = Group::default();
-        let staged = changes.into_iter().try_for_each(|change| self.stage(&mut group, change));
-        let done = staged.and_then(|()| self.settle(group));
+        let mut done = self.try_record(changes);
+        if let Err(Fault::Card(_)) = done {
+            self.note(done.map(drop));
+            done = self.try_record(changes);
+        }
         for id in done.iter().flatten() {
             self.bell.ring(What::Event(*id));
         }
         self.note(done.map(drop));
     }
 
+    fn try_record(&mut self, changes: &[Change]) -> Result<Vec<EventId>, Fault> {
+        let mut group = Group::default();
+        changes.iter().try_for_each(|change| self.stage(&mut group, change))?;
+        let ids = self.settle(group)?;
+        // What was deleted while open is over now.
+        for change in changes {
+            if let Change::Closed { id, .. } = change {
+                self.deleted.remove(&id.0);
+            }
+        }
+        Ok(ids)
+    }
+
     /// Appends one change's records to the log.
-    fn stage(&mut self, group: &mut Group, change: Change) -> Result<(), Fault> {
+    pub(super) fn stage(&mut self, group: &mut Group, change: &Change) -> Result<(), Fault> {
         match change {
             Change::Opened { event, pictures } | Change::Improved { event, pictures } => {
                 if self.deleted.contains(&event.id.0) {
                     return Ok(());
                 }
-                self.stage_event(group, event, &pictures)
+                self.stage_event(group, self.placing.place(event.clone()), pictures)
             }
             Change::Closed { id, ended } => {
-                if self.deleted.remove(&id.0) {
+                if self.deleted.contains(&id.0) {
                     return Ok(());
                 }
                 let known = group.events.get(&id.0).or_else(|| self.open.get(&id.0));
                 let Some(event) = known.cloned() else { return Ok(()) };
-                let ended = Some(ended.max(event.started));
-                self.stage_event(group, Event { ended, ..event }, &Pictures::default())
+                let ended = Some(*ended);
+                let mut event = self.placing.place(Event { ended, ..event });
+                event.ended = event.ended.max(Some(event.started));
+                self.stage_event(group, event, &Pictures::default())
             }
         }
     }
@@ -366,6 +428,7 @@ impl Writer {
 
     /// An event is no longer there: its marks go, phones hear of it.
     pub(super) fn gone(&mut self, id: EventId) {
+        self.bury_in_filling(id);
         self.shared.change_owner(|owner| owner.marks.remove(&id));
         self.bell.ring(What::Deleted(id));
     }
@@ -398,7 +461,8 @@ impl Writer {
             self.note(Err(Fault::Index));
         }
         self.mend();
-        if !self.open.is_empty() && now.since_ms(self.beaten) >= BEAT_MS {
+        self.shared.rebuilding.store(!self.is_whole(), Ordering::Relaxed);
+        if now.since_ms(self.beaten) >= BEAT_MS {
             self.beaten = now;
             let beaten = self.beat();
             self.note(beaten);
@@ -408,14 +472,20 @@ impl Writer {
             self.rounded = now;
             self.save_uses();
         }
-        if self.is_behind() {
+        if round || !std::mem::replace(&mut self.is_looked_after, true) {
+            self.take_ballast();
+            self.plan_scrub();
+        }
+        self.place_events();
+        self.scrub();
+        if !self.is_whole() {
             return;
         }
         if round || self.log.tail() != self.retained {
             let retained = self.retain();
             self.note_fault(retained);
         }
-        if round && !self.is_behind() {
+        if round && self.is_whole() {
             let buried = self.bury_old();
             self.note_fault(buried);
         }
@@ -434,8 +504,8 @@ impl Writer {
         self.settle(group).map(drop)
     }
 
-    fn harden(&mut self) -> Result<(), Fault> {
-        if self.is_behind() {
+    pub(super) fn harden(&mut self) -> Result<(), Fault> {
+        if !self.is_whole() {
             return Ok(());
         }
         self.shared.index().harden()?;
@@ -466,7 +536,7 @@ impl Writer {
         let mut group = Group::default();
         let open: Vec<u64> = self.open.keys().copied().collect();
         for id in open {
-            self.stage(&mut group, Change::Closed { id: EventId(id), ended: last })?;
+            self.stage(&mut group, &Change::Closed { id: EventId(id), ended: last })?;
         }
         if group.records.is_empty() {
             return Ok(());
@@ -474,8 +544,18 @@ impl Writer {
         self.settle(group).map(drop)
     }
 
+    /// Ends what an earlier run left open, with the last time the log spoke of then.
+    pub(super) fn close_left_open(&mut self) -> Result<(), Fault> {
+        let mut left = self.shared.index().open_events()?;
+        left.retain(|id, _| *id < self.born && !self.open.contains_key(id));
+        let ours = std::mem::replace(&mut self.open, left);
+        let closed = self.close_open(self.last);
+        self.open = ours;
+        closed
+    }
+
     /// Drops marks of events that are not there any more.
-    fn forget_lost_marks(&mut self) -> Result<(), Fault> {
+    pub(super) fn forget_lost_marks(&mut self) -> Result<(), Fault> {
         let ids: Vec<EventId> = self.shared.owner(|owner| owner.marks.keys().copied().collect());
         let index = self.shared.index();
         for id in ids {
@@ -489,7 +569,7 @@ impl Writer {
     /// The clean end.
     fn finish(&mut self) {
         let now = self.clock.unix_ms();
-        let closed = self.close_open(now).and_then(|()| self.harden());
+        let closed = self.close_open(now).and_then(|()| self.beat()).and_then(|()| self.harden());
         self.note(closed);
         self.save_uses();
     }

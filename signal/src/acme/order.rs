@@ -5,6 +5,7 @@ use super::Failure;
 use super::https::{Answer, Client, Url};
 use super::jws::{AccountKey, Signer, base64_url};
 use super::x509;
+use crate::secret::Secret;
 use crate::tls::Keys;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
@@ -31,7 +32,7 @@ pub struct Issued {
     /// The certificate and those that vouch for it, PEM.
     pub chain: String,
     /// Its key.
-    pub key: Vec<u8>,
+    pub key: Secret,
 }
 
 /// Orders a certificate of `domain`; challenges are answered out of `keys`.
@@ -58,7 +59,7 @@ pub async fn order(
     session.post(&url_of(order, "finalize")?, &csr).await?;
     let done = session.until(&url, |status| status == "valid").await?;
     let chain = session.post(&url_of(object(&done)?, "certificate")?, "").await?;
-    Ok(Issued { chain: chain.body, key: pkcs8 })
+    Ok(Issued { chain: chain.body, key: pkcs8.into() })
 }
 
 const NO_URL: Failure = Failure::Strange("no https URL where one is due");

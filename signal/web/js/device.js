@@ -8,8 +8,10 @@ import { LinkError, Partials, connect } from '../link.js';
 /** The first pause before trying again, ms; it doubles up to the longest. */
 export const FIRST_PAUSE_MS = 1000;
 export const LONGEST_PAUSE_MS = 30_000;
+/** The longest while somebody looks at the page, ms. */
+export const WATCHED_PAUSE_MS = 1500;
 /** A link that lived so long is begun anew at once when it ends; a shorter one after the pause, ms. */
-export const STEADY_MS = 10_000;
+export const STEADY_MS = 2000;
 /** The pause after a refused token, ms: it will hardly be taken later. */
 export const REFUSED_PAUSE_MS = 600_000;
 /** How long one request of the page may take, ms. */
@@ -37,9 +39,9 @@ export async function readAnswer(response) {
   throw new Refusal(response.status, code, message);
 }
 
-/** The pause before attempt `attempt` (from 0), ms; `random` is 0..1. */
-export function pause(attempt, random) {
-  const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt);
+/** The pause before attempt `attempt` (from 0), ms; `random` is 0..1, `watched` whether somebody looks. */
+export function pause(attempt, random, watched = false) {
+  const longest = Math.min(watched ? WATCHED_PAUSE_MS : LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt);
   return longest * (0.5 + random / 2);
 }
 
@@ -85,7 +87,7 @@ export class Device extends EventTarget {
       if (next === 'steady') {
         attempt = 0;
       } else if (!this.#hurry) {
-        await this.#sleep(next === 'unpaired' ? REFUSED_PAUSE_MS : pause(attempt, Math.random()));
+        await this.#sleep(next === 'unpaired' ? REFUSED_PAUSE_MS : pause(attempt, Math.random(), !document.hidden));
         attempt += 1;
       }
       if (!this.#hurry) continue;
@@ -152,6 +154,11 @@ export class Device extends EventTarget {
   wake() {
     if (this.state !== 'connected' && this.state !== 'connecting') this.#hurry = true;
     this.#wake();
+  }
+
+  /** The network is another one: a link finds its new path by itself, a call under way is begun anew. */
+  roam() {
+    if (!this.connected) this.resume();
   }
 
   /** After sleep: whatever link there was is dead; begin anew. */

@@ -201,7 +201,7 @@ function sleepAndWake() {
   });
   document.addEventListener('resume', () => app.device?.resume());
   addEventListener('pageshow', ({ persisted }) => persisted && app.device?.resume());
-  addEventListener('online', () => app.device?.wake());
+  addEventListener('online', () => app.device?.roam());
 }
 
 async function serviceWorker() {

@@ -10,7 +10,12 @@ const PLURALS = {
 };
 const HEALTH = {
   camera_lost: 'Camera lost', camera_back: 'Camera is back', started: 'The box started', stopped: 'The box stopped',
+  card_damaged: 'Part of the card is damaged',
+  camera_covered: 'Camera covered, or the light went out', camera_blind: 'Too dark or too bright to see',
+  camera_moved: 'Camera was moved', camera_frozen: 'Camera repeats one picture', camera_clear: 'Camera sees again',
 };
+/** 2024: a box whose clock shows less has not set it yet, and says so with `clock_set`. */
+const FIRST_PLAUSIBLE = Date.UTC(2024);
 
 /** Which family a label belongs to: people, vehicles, animals, motion, health or things. Decides icon and colour. */
 export function family({ kind, label }) {
@@ -52,6 +57,15 @@ function two(large, unit, small, smallUnit) {
   return small ? `${large} ${unit} ${small} ${smallUnit}` : `${large} ${unit}`;
 }
 
+/** The sentence of a health event: `Camera lost: porch`; `No data from 02:10:00 to 02:14:30`. */
+export function healthSentence(event) {
+  if (event.label === 'no_data') {
+    const when = dayKey(event.started_ms) === dayKey(event.ended_ms) ? clock : moment;
+    return `No data from ${when(event.started_ms)} to ${when(event.ended_ms)}`;
+  }
+  return `${labelWord(event.label)}${event.camera ? `: ${event.camera}` : ''}`;
+}
+
 /** The sentence of an event: `Person, 14 s`; `Person, now`; `Person` when it was over at once; `Camera lost`. */
 export function title(event) {
   const word = labelWord(event.label);
@@ -63,6 +77,7 @@ export function title(event) {
 
 /** How long ago, in words: `just now`, `2 min ago`, `3 h ago`, `yesterday`, `5 days ago`. */
 export function ago(then, now) {
+  if (then < FIRST_PLAUSIBLE) return 'time not known';
   const seconds = Math.round((now - then) / 1000);
   if (seconds < -60) return 'in the future';
   if (seconds < 10) return 'just now';
@@ -75,16 +90,19 @@ export function ago(then, now) {
 
 /** The time of day as this person writes it, with seconds. */
 export function clock(ms) {
+  if (ms < FIRST_PLAUSIBLE) return '–';
   return new Date(ms).toLocaleTimeString(undefined, { hour: 'numeric', minute: '2-digit', second: '2-digit' });
 }
 
 /** The whole moment, for those who want it exact. */
 export function moment(ms) {
+  if (ms < FIRST_PLAUSIBLE) return 'Before the clock was set';
   return new Date(ms).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 }
 
 /** A day's heading: `Today`, `Yesterday`, `Tuesday`, `Tuesday 3 March`, with the year when it is another. */
 export function day(ms, now) {
+  if (ms < FIRST_PLAUSIBLE) return 'Before the clock was set';
   const days = daysBetween(ms, now);
   if (days === 0) return 'Today';
   if (days === 1) return 'Yesterday';
@@ -136,8 +154,8 @@ export function stateWord(state) {
 export function stateSentence(state, name) {
   const sentences = {
     away: `${name} does not answer. It may be off, or without network. Trying again by itself.`,
-    offline: 'No connection to the outside. Trying again by itself.',
-    blocked: `${name} is there, but the network in between lets nothing through. Try the same Wi-Fi.`,
+    offline: 'The meeting point cannot be reached: this phone may be without network. Trying again by itself.',
+    blocked: `${name} is there, but this network blocks direct connections; a relay is needed. On the same Wi-Fi it works without.`,
     unpaired: `${name} no longer knows this phone.`,
   };
   return sentences[state] ?? '';

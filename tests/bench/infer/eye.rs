@@ -161,7 +161,7 @@ impl Record for Nobody {
 /// From the frame to the event; few looks also make its pictures.
 fn whole(frames: &[Vec<u8>], model: Arc<Model>) -> Subject<'_> {
     let mut reel = Reel::new(frames);
-    let mut eye = Eye::new("bench", Some(model), Vec::new(), Nobody::default());
+    let mut eye = Eye::new("bench", false, Some(model), Vec::new(), Nobody::default());
     Subject::work("whole look", 1, move || {
         let (_, now, view) = reel.next();
         eye.look(now, &Frame { view, jpeg: None });

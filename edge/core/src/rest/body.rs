@@ -29,6 +29,7 @@ pub fn event_json(event: &Event, buf: &mut [u8]) -> Option<usize> {
         r#box: event.bbox.xywh(),
         favourite: event.favourite,
         reviewed: event.reviewed,
+        clock_set: event.started.is_plausible(),
     };
     write(&body, buf)
 }
@@ -45,6 +46,8 @@ struct EventBody<'a> {
     r#box: [f32; 4],
     favourite: bool,
     reviewed: bool,
+    /// Whether the times are more than an order: the clock had been set.
+    clock_set: bool,
 }
 
 /// The one form all errors have.
@@ -91,6 +94,19 @@ pub struct Status<'a> {
     pub rss_bytes: u64,
     /// Whether a phone may pair now.
     pub pairing_open: bool,
+    /// This start only answers, without cameras: several before it crashed in a row.
+    pub safe: bool,
+    /// What the box consists of.
+    pub parts: &'a [Part<'a>],
+}
+
+/// One part of the box.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Part<'a> {
+    /// `capture`, `eye`, `store`, `net` or `http`.
+    pub name: &'a str,
+    /// How long ago it last made progress.
+    pub age_ms: u64,
 }
 
 /// The store's figures.
@@ -102,6 +118,10 @@ pub struct Card {
     pub bytes: u64,
     /// When the oldest event opened.
     pub oldest_ms: Option<u64>,
+    /// When the whole log was last read for damage.
+    pub scrubbed_ms: Option<u64>,
+    /// Whether the index is being made anew: not everything is listed yet.
+    pub rebuilding: bool,
     /// Damaged stretches found since the start.
     pub quarantined: u64,
 }
@@ -331,7 +351,7 @@ mod tests {
             kind: Kind::Object,
             label: "person".try_into().unwrap(),
             camera: "Front \"door\"".try_into().unwrap(),
-            started: UnixMs(1_700_000_000_123),
+            started: UnixMs(1_710_000_000_123),
             ended: None,
             score: 0.75,
             bbox: BBox { x0: 0.25, y0: 0.5, x1: 0.5, y1: 1.0 },
@@ -344,7 +364,7 @@ mod tests {
     fn an_event_is_written_as_the_contract_says() {
         let mut buf = [0; EVENT_BYTES];
         let length = event_json(&event(), &mut buf).unwrap();
-        let expect = r#"{"id":"000000000000beef","kind":"object","label":"person","camera":"Front \"door\"","started_ms":1700000000123,"ended_ms":null,"score":0.75,"box":[0.25,0.5,0.25,0.5],"favourite":true,"reviewed":false}"#;
+        let expect = r#"{"id":"000000000000beef","kind":"object","label":"person","camera":"Front \"door\"","started_ms":1710000000123,"ended_ms":null,"score":0.75,"box":[0.25,0.5,0.25,0.5],"favourite":true,"reviewed":false,"clock_set":true}"#;
         assert_eq!(std::str::from_utf8(&buf[..length]), Ok(expect));
     }
 

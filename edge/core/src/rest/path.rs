@@ -100,6 +100,8 @@ pub enum Fault {
     Panic,
     /// Answers with `n` bytes.
     Bytes,
+    /// Has a part stand still.
+    Stall,
 }
 
 impl File {
@@ -157,6 +159,7 @@ impl Route {
             ["test", "slow"] => Self::Test(Fault::Slow),
             ["test", "panic"] => Self::Test(Fault::Panic),
             ["test", "bytes"] => Self::Test(Fault::Bytes),
+            ["test", "stall"] => Self::Test(Fault::Stall),
             _ => return None,
         })
     }
@@ -206,6 +209,7 @@ impl Route {
             Self::Test(Fault::Slow) => "/api/v1/test/slow",
             Self::Test(Fault::Panic) => "/api/v1/test/panic",
             Self::Test(Fault::Bytes) => "/api/v1/test/bytes",
+            Self::Test(Fault::Stall) => "/api/v1/test/stall",
         }
     }
 

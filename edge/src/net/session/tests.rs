@@ -15,7 +15,7 @@ fn session(clock: Clock, local: SocketAddr) -> Session {
     change.add_channel_with_config(ChannelConfig::default());
     let (sdp, _) = change.apply().expect("an offer");
     let sdp = sdp.to_sdp_string();
-    let offer = Offer { connection: "c".into(), label: Label::Nightjar, sdp };
+    let offer = Offer { connection: "c".into(), label: Label::Nightjar, sdp, restart: false };
     let provider = str0m::crypto::from_feature_flags().dtls_provider;
     let certificate = provider.generate_certificate().expect("a certificate");
     let identity = Identity { peer_id: String::new(), token: String::new(), certificate };

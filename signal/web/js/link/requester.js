@@ -10,10 +10,14 @@ import { HEAD_BYTES, credit, emit, parse, split } from './wire.js';
 /** Requests that may be open at once; the box answers the next one 429. */
 export const OPEN_REQUESTS = 64;
 /** Silence before a ping, ms: while something is awaited, and while nothing is. */
-export const PING_BUSY_MS = 2000;
-export const PING_IDLE_MS = 5000;
+export const PING_BUSY_MS = 1000;
+export const PING_IDLE_MS = 1500;
+/** A ping unanswered for so long puts the path in doubt, ms. */
+export const DOUBT_AFTER_MS = 1000;
 /** A ping unanswered for so long ends the link, ms. */
 export const DEAD_AFTER_MS = 6000;
+/** A device that answered a call for another path has so long to be heard on it, ms; a new link is quicker then. */
+export const HEAL_WITHIN_MS = 2000;
 /** Largest body of a request that is sent at all, bytes; above 64 KiB the box answers 413. */
 export const REQUEST_BYTES = 1 << 20;
 /** Bytes of answers held at once, those that are whole and handed out not counted; one beyond is cancelled. */
@@ -41,6 +45,8 @@ export class Requester {
   #partials;
   #heard;
   #pinged = null;
+  #doubted = false;
+  #deadAt = Infinity;
   #nextTicket;
   #pings = 0;
   #pushes = 0;
@@ -109,6 +115,7 @@ export class Requester {
     if (this.#dead) return;
     this.#heard = now;
     this.#pinged = null;
+    this.#doubted = false;
     const chunk = parse(bytes);
     if (!chunk) {
       this.noise += 1;
@@ -121,16 +128,25 @@ export class Requester {
     else if (kind !== 'PONG' && kind !== 'CREDIT') this.#answer(ticket, kind, piece);
   }
 
-  /** Lets time pass: pings after silence, and declares the link dead when nobody answers. */
+  /** Lets time pass: pings after silence, doubts the path when nobody answers, and at last declares the link dead. */
   handleTimeout(now) {
     if (this.#dead || now < this.#deadline()) return;
     if (this.#pinged === null) {
       this.#pinged = now;
+      this.#deadAt = now + DEAD_AFTER_MS;
       this.#transmit(emit(this.#pings, 'PING'));
       this.#pings = (this.#pings + 1) >>> 0;
-    } else {
+    } else if (now >= this.#deadAt) {
       this.die();
+    } else {
+      this.#doubted = true;
+      this.#output.push({ type: 'doubt' });
     }
+  }
+
+  /** The device has answered a call for another path. */
+  handleMended(now) {
+    if (this.#doubted) this.#deadAt = Math.min(this.#deadAt, now + HEAL_WITHIN_MS);
   }
 
   /** Ends everything: every open request fails. */
@@ -145,7 +161,7 @@ export class Requester {
   /**
    * The next thing to do, `timeout` last:
    * `{type: 'transmit', bytes}`, `{type: 'response', ticket, head, body}`, `{type: 'failed', ticket, reason}`,
-   * `{type: 'push', message}`, `{type: 'dead'}`, `{type: 'timeout', at}` (ms, Infinity when dead).
+   * `{type: 'push', message}`, `{type: 'doubt'}`, `{type: 'dead'}`, `{type: 'timeout', at}` (ms, Infinity when dead).
    */
   pollOutput() {
     const output = this.#output.shift() ?? this.#upload();
@@ -154,7 +170,7 @@ export class Requester {
   }
 
   #deadline() {
-    if (this.#pinged !== null) return this.#pinged + DEAD_AFTER_MS;
+    if (this.#pinged !== null) return this.#doubted ? this.#deadAt : this.#pinged + DOUBT_AFTER_MS;
     return this.#heard + (this.#open.size > 0 ? PING_BUSY_MS : PING_IDLE_MS);
   }
 

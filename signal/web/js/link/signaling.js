@@ -62,7 +62,12 @@ export class Signaling {
     this.#address = address(signal);
   }
 
-  /** Registers; rejects with reason `signaling` when the server does not take us in time. */
+  /** Whether messages to peers can be sent. */
+  get registered() {
+    return this.#socket?.readyState === WebSocket.OPEN && this.#heartbeat !== 0;
+  }
+
+  /** Registers, after `close` under the same id again; rejects with reason `signaling` when the server does not take us in time. */
   open() {
     return new Promise((resolve, reject) => {
       const refuse = (why) => {
@@ -128,6 +133,7 @@ export class Signaling {
   /** Leaves; calling it twice does no harm. */
   close() {
     clearInterval(this.#heartbeat);
+    this.#heartbeat = 0;
     const socket = this.#socket;
     if (!socket) return;
     this.#socket = null;

@@ -1,6 +1,6 @@
 // One event in the list: its picture, its sentence, its time, its star.
 import { edition } from '../pictures.js';
-import { ago, clock, family, labelWord, moment, title } from '../words.js';
+import { ago, clock, family, healthSentence, moment, title } from '../words.js';
 import { h, say } from './dom.js';
 import { icon } from './icons.js';
 import { picture } from './picture.js';
@@ -103,7 +103,7 @@ function line(event) {
     'article',
     { class: `line ${event.label}`, test: 'event-card', 'data-id': event.id, 'data-label': event.label, 'data-kind': event.kind },
     icon('health'),
-    h('span', { class: 'title' }, `${labelWord(event.label)}${event.camera ? `: ${event.camera}` : ''}`),
+    h('span', { class: 'title' }, healthSentence(event)),
     when,
   );
   return {
