@@ -258,7 +258,7 @@ const START_MS: u64 = 10_000;
 #[test]
 fn a_start_without_an_index_answers_at_once_and_then_finds_everything() {
     let folder = Folder::new("many");
-    let disk = Arc::new(super::super::disk::System);
+    let disk = Arc::new(System);
     let mut log = log::Log::open(disk, &folder.0.join("log"), log::SEGMENT_BYTES).unwrap();
     let mut bytes = Vec::new();
     for id in 1..=MANY {
