@@ -220,13 +220,9 @@ impl Writer {
         Ok(true)
     }
 
-    /// The index has everything: it lasts from now on, and what waited for it is done.
+    /// The index has everything: what waited for it is done, and it lasts from now on.
     fn finish_filling(&mut self) -> Result<(), Fault> {
         self.health.filling = None;
-        self.shared.index().harden()?;
-        let dir = &self.shared.dir;
-        self.shared.disk.rename(&dir.join("index.new"), &dir.join("index.redb"))?;
-        self.shared.disk.sync_folder(dir)?;
         // What retention broke off, it begins anew.
         self.retained = 0;
         if self.log.bytes() > SEGMENT_HEADER_BYTES {
@@ -235,7 +231,10 @@ impl Writer {
         self.forget_lost_marks()?;
         self.close_left_open()?;
         self.ring_unlisted();
-        Ok(())
+        self.shared.index().harden()?;
+        let dir = &self.shared.dir;
+        self.shared.disk.rename(&dir.join("index.new"), &dir.join("index.redb"))?;
+        Ok(self.shared.disk.sync_folder(dir)?)
     }
 
     /// Drops what a failed group left waiting, and takes in what the log has of it.

@@ -15,6 +15,9 @@ use std::sync::Arc;
 const COMPACT_BYTES: u64 = 64 * 1024;
 const MAGIC: [u8; 8] = *b"NJOWN\0\0\x01";
 
+/// The name of the mark that some phone once paired.
+const MARK: &str = "paired";
+
 /// Some phone once paired: the first, whose token is no more.
 const SOMEBODY: Word = Word::Revoked(1);
 
@@ -208,24 +211,21 @@ impl Owner {
                 Found::Torn(at) => length = at,
             }
         }
-        if damaged > 0 {
+        let mark = path.with_file_name(MARK);
+        if damaged > 0 || disk.open(&mark, How::Read).is_ok() {
             state.last_client = state.last_client.max(1);
         }
         let file = disk.open(path, How::Write)?;
         if length < bytes.len() {
             file.set_length(length as u64)?;
-            // It may have been the first phone that was damaged, not a word half said.
-            if state.last_client == 0 {
-                let mut bytes = Vec::new();
-                SOMEBODY.write(&mut bytes);
-                file.write(length as u64, &bytes)?;
-                length += bytes.len();
-                state.hear(SOMEBODY);
-            }
         }
         // What a killed process said and never synced is heeded from now on: it has to last.
         file.sync()?;
-        Ok((Self { disk, path: path.into(), file, length: length as u64 }, state, damaged))
+        let owner = Self { disk, path: path.into(), file, length: length as u64 };
+        if state.last_client > 0 {
+            owner.mark_paired();
+        }
+        Ok((owner, state, damaged))
     }
 
     /// Writes something said and waits until the card has it.
@@ -237,10 +237,22 @@ impl Owner {
         let written = self.file.write(self.length, &bytes).and_then(|()| self.file.sync());
         if written.is_ok() {
             self.length += bytes.len() as u64;
+            if words.iter().any(|word| matches!(word, Word::Client(_))) {
+                self.mark_paired();
+            }
         } else {
             let _ = self.file.set_length(self.length);
         }
         written
+    }
+
+    /// Leaves a mark of its own that some phone paired: should the log's end be damaged, it looks
+    /// like a word half said. Where the card does not take it, the next start tries again.
+    fn mark_paired(&self) {
+        let mark = self.path.with_file_name(MARK);
+        if self.disk.open(&mark, How::Read).is_err() && self.disk.open(&mark, How::Write).is_ok() {
+            let _ = self.disk.sync_folder(self.path.parent().expect("a file lies in a folder"));
+        }
     }
 
     /// Rewrites the log when most of it is history.
@@ -310,6 +322,7 @@ mod tests {
             assert!(paired(false), "{} bytes, the next time", bytes.len());
         }
         fs::remove_file(&path).unwrap();
+        fs::remove_file(folder.join(MARK)).unwrap();
         let (mut owner, ..) = Owner::open(Arc::new(System), &path, true).unwrap();
         owner.say(&[Word::Name("Door".into()), Word::Client(client(1))]).unwrap();
         let mut bytes = fs::read(&path).unwrap();
@@ -318,6 +331,11 @@ mod tests {
         let (_, state, damaged) = Owner::open(Arc::new(System), &path, false).unwrap();
         assert!(damaged > 0);
         assert_eq!(state.clients.len(), 1, "what is whole stays: the first phone, too");
+        let whole = fs::read(&path).unwrap();
+        for cut in [1, 20, whole.len() - MAGIC.len()] {
+            fs::write(&path, &whole[..whole.len() - cut]).unwrap();
+            assert!(paired(false), "the only phone's record lacks {cut} bytes");
+        }
         fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -331,6 +331,8 @@ fn a_damaged_index_is_noticed_and_made_anew() {
     fs::write(garbage.0.join("index.redb"), vec![7; 100_000]).unwrap();
     let (store, _) = garbage.open(PLENTY);
     assert_eq!(all(&store), truth);
+    let bad = fs::read(garbage.0.join("index.bad")).unwrap();
+    assert_eq!(bad, vec![7; 100_000], "it is set aside as it was");
 }
 
 #[test]

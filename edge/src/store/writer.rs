@@ -414,10 +414,15 @@ impl Writer {
         let done = self
             .append(&mut group, Tag::Gone, id.0, &[])
             .and_then(|()| self.settle(group).map(drop));
-        if let Err(fault) = done {
-            let error = self.error(&fault);
-            self.note(Err(fault));
-            return Err(error);
+        match done {
+            Ok(()) => {}
+            // The log has it: what is said of the event from now on may not bring it back.
+            Err(Fault::Index) => self.note(Err(Fault::Index)),
+            Err(fault) => {
+                let error = self.error(&fault);
+                self.note(Err(fault));
+                return Err(error);
+            }
         }
         if self.open.remove(&id.0).is_some() {
             self.deleted.insert(id.0);

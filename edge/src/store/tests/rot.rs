@@ -54,7 +54,8 @@ impl Lived {
     /// Spoils a stretch of one file; what becomes of the store then.
     fn spoil(&self, random: &mut Random, hurt: Hurt, tally: &mut Tally) {
         let mut contents = self.contents.clone();
-        let names: Vec<PathBuf> = contents.names().cloned().collect();
+        let mut names: Vec<PathBuf> = contents.names().cloned().collect();
+        names.retain(|path| !path.ends_with("paired"));
         let path = names[random.below(names.len())].clone();
         let bytes = contents.named(&path).unwrap();
         let touched = hurt.hurt(bytes, random);

@@ -249,3 +249,40 @@ fn an_index_made_anew_shows_the_newest_first_and_brings_nothing_back() {
     let again = sim.again();
     assert_eq!(all(&again.store).len(), truth.len() + 2);
 }
+
+/// Events in the log of the test below.
+const MANY: u64 = 100_000;
+/// How long a start may take before it answers.
+const START_MS: u64 = 10_000;
+
+#[test]
+fn a_start_without_an_index_answers_at_once_and_then_finds_everything() {
+    let folder = Folder::new("many");
+    let disk = Arc::new(System);
+    let mut log = log::Log::open(disk, &folder.0.join("log"), log::SEGMENT_BYTES).unwrap();
+    let mut bytes = Vec::new();
+    for id in 1..=MANY {
+        log.append(Tag::Thumbnail, id, &[1; 60], id).unwrap();
+        bytes.clear();
+        let ended = Some(UnixMs(THEN + id));
+        record::write_event(&Event { ended, ..event(EventId(id)) }, &mut bytes);
+        log.append(Tag::Event, id, &bytes, id).unwrap();
+        if id % 1000 == 0 {
+            log.sync().unwrap();
+        }
+    }
+    drop(log);
+    let clock = Clock::start();
+    let (store, _) = folder.open(PLENTY);
+    let page = store.list(&Query { limit: 50, ..Query::default() }).unwrap();
+    let took = clock.now().0;
+    println!("{MANY} events: the first page after {took} ms");
+    assert!(took < START_MS, "{took} ms");
+    let newest: Vec<u64> = (MANY - 49..=MANY).rev().collect();
+    assert_eq!(page.events.iter().map(|event| event.id.0).collect::<Vec<_>>(), newest);
+    while store.figures().unwrap().rebuilding {
+        settle(&store);
+    }
+    assert_eq!(store.figures().unwrap().events, MANY);
+    println!("all of them after {} ms", clock.now().0);
+}
