@@ -59,6 +59,11 @@ export class Program {
     return Number(this.address(key).split(':').pop());
   }
 
+  /** The process id. */
+  get pid() {
+    return this.#child.pid;
+  }
+
   /** What it wrote to standard error. */
   get said() {
     return this.#said;
@@ -131,9 +136,9 @@ export async function startSignal(t, listen = '127.0.0.1:0') {
   return signal;
 }
 
-/** An edge that registers at `signal`. */
-export async function startEdge(t, { signal, data, camera = 'demo:', args = [] }) {
-  const edge = await Program.start('nightjar-edge', [
+/** An edge that registers at `signal`; `program` may name one with more doors. */
+export async function startEdge(t, { signal, data, camera = 'demo:', args = [], program = 'nightjar-edge' }) {
+  const edge = await Program.start(program, [
     '--data-dir', data, '--camera', camera, '--signal', `http://127.0.0.1:${signal.port()}/`,
     '--http', '127.0.0.1:0', '--name', 'Front door', ...args,
   ]);
