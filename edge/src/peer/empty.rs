@@ -7,13 +7,6 @@
 //! binary message and the packet's checksum is made anew. A retransmission passes here again.
 #![deny(clippy::indexing_slicing)]
 
-use std::sync::Arc;
-use std::time::Instant;
-use str0m::crypto::dtls::{
-    DtlsCert, DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion,
-};
-use str0m::crypto::{CryptoError, CryptoProvider, from_feature_flags};
-
 /// The text that leaves as an empty binary message.
 pub(super) const MARK: &[u8] = b"\0";
 
@@ -25,87 +18,8 @@ const ONE_BYTE_CHUNK: u16 = 17;
 const STRING: u32 = 51;
 const BINARY_EMPTY: u32 = 57;
 
-/// The crypto of all sessions.
-pub(super) fn crypto() -> Arc<CryptoProvider> {
-    static DTLS: Marking = Marking;
-    Arc::new(CryptoProvider { dtls_provider: &DTLS, ..from_feature_flags() })
-}
-
-#[derive(Debug)]
-struct Marking;
-
-impl DtlsProvider for Marking {
-    fn generate_certificate(&self) -> Option<DtlsCert> {
-        from_feature_flags().dtls_provider.generate_certificate()
-    }
-
-    fn new_dtls(
-        &self,
-        cert: &DtlsCert,
-        now: Instant,
-        version: DtlsVersion,
-        mtu: Option<usize>,
-    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        let inner = from_feature_flags().dtls_provider.new_dtls(cert, now, version, mtu)?;
-        Ok(Box::new(Instance { inner, packet: Vec::new() }))
-    }
-}
-
-#[derive(Debug)]
-struct Instance {
-    inner: Box<dyn DtlsInstance>,
-    packet: Vec<u8>,
-}
-
-impl DtlsInstance for Instance {
-    fn set_active(&mut self, active: bool) {
-        self.inner.set_active(active);
-    }
-
-    fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        self.inner.handle_packet(packet)
-    }
-
-    fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
-        self.inner.poll_output(buf)
-    }
-
-    fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
-        self.inner.handle_timeout(now)
-    }
-
-    fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
-        if !holds_mark(data) {
-            return self.inner.send_application_data(data);
-        }
-        self.packet.clear();
-        self.packet.extend_from_slice(data);
-        rename_marks(&mut self.packet);
-        self.inner.send_application_data(&self.packet)
-    }
-
-    fn is_active(&self) -> bool {
-        self.inner.is_active()
-    }
-
-    fn protocol_version(&self) -> Option<ProtocolVersion> {
-        self.inner.protocol_version()
-    }
-
-    fn is_closing(&self) -> bool {
-        self.inner.is_closing()
-    }
-
-    fn is_closed(&self) -> bool {
-        self.inner.is_closed()
-    }
-
-    fn close(&mut self) -> Result<(), DtlsImplError> {
-        self.inner.close()
-    }
-}
-
-fn holds_mark(packet: &[u8]) -> bool {
+/// Whether an SCTP packet carries [`MARK`].
+pub(super) fn holds_mark(packet: &[u8]) -> bool {
     let mut at = COMMON_BYTES;
     while let Some((chunk, next)) = chunk_at(packet, at) {
         if is_mark(chunk) {
@@ -116,7 +30,8 @@ fn holds_mark(packet: &[u8]) -> bool {
     false
 }
 
-fn rename_marks(packet: &mut [u8]) {
+/// Names each [`MARK`] in an SCTP packet an empty binary message.
+pub(super) fn rename_marks(packet: &mut [u8]) {
     let mut at = COMMON_BYTES;
     while let Some((chunk, next)) = chunk_at(packet, at) {
         if is_mark(chunk)
