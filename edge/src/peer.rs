@@ -11,16 +11,19 @@
 //! ```
 
 mod again;
+mod dtls;
 mod empty;
 pub mod gather;
 pub mod offer;
 
 use crate::api::Response;
 use crate::identity::Identity;
+use dtls::Batches;
 use edge_core::link::Ask;
 use edge_core::link::head::{RequestHead, ResponseHead};
 use edge_core::link::legacy::{self, Legacy};
 use edge_core::link::responder::{self, Heard, Responder};
+use edge_core::link::watermark::Watermark;
 use edge_core::link::wire::{CHUNK_BYTES, PIECE_BYTES};
 use edge_core::time::Instant;
 use offer::{Label, Offer};
@@ -35,6 +38,11 @@ use str0m::{Candidate, Event, IceConnectionState, Input, Rtc, RtcConfig, RtcErro
 
 /// Bytes that one session's channels may hold; our own limits lie below.
 const SCTP_BUFFER_BYTES: usize = 512 * 1024;
+/// Longest datagram, bytes: what an IPv6 path carries unasked (1280, RFC 8200 s5), less its and
+/// UDP's headers.
+const DATAGRAM_BYTES: usize = 1232;
+/// How often the path's round trip is asked for.
+const STATS_EVERY: time::Duration = time::Duration::from_secs(1);
 /// A session whose channel is not open by then ends, ms.
 pub const OPEN_WITHIN_MS: u64 = 20_000;
 /// A session whose path is lost for so long ends, ms.
@@ -112,7 +120,11 @@ pub struct Refused;
 #[derive(Debug)]
 pub struct Session {
     rtc: Rtc,
+    batches: Batches,
     link: Link,
+    watermark: Watermark,
+    /// When the session began, of which the watermark counts.
+    began: time::Instant,
     mid: String,
     candidates: usize,
     /// Our candidates, each with the address of its socket.
@@ -121,6 +133,8 @@ pub struct Session {
     largest_message: usize,
     client: Option<u64>,
     revoked: VecDeque<u64>,
+    /// Where chunks are made.
+    chunk: Box<[u8; CHUNK_BYTES]>,
     /// Requests whose body still arrives.
     arriving: BTreeMap<Ask, Work>,
     /// Requests that wait for their turn at the API.
@@ -162,7 +176,8 @@ impl Session {
         now: Moment,
     ) -> Result<(Self, String), Refused> {
         let sdp = SdpOffer::from_sdp_string(&offer.sdp).map_err(|_| Refused)?;
-        let mut rtc = config(identity, offer.label).build(now.std);
+        let again = offer.label == Label::HttpProxy;
+        let (mut rtc, batches) = dtls::build(config(identity), again, now.std);
         let mut ours = Vec::new();
         for address in locals {
             let candidate = Candidate::host(*address, Protocol::Udp).map_err(|_| Refused)?;
@@ -178,6 +193,9 @@ impl Session {
         let session = Self {
             mid: mid.to_owned(),
             rtc,
+            batches,
+            watermark: Watermark::new(),
+            began: now.std,
             link: Link::Opening { label: offer.label, since: now.ms },
             candidates: 0,
             ours,
@@ -185,6 +203,7 @@ impl Session {
             largest_message: offer.largest_message(),
             client: None,
             revoked: VecDeque::new(),
+            chunk: Box::new([0; CHUNK_BYTES]),
             arriving: BTreeMap::new(),
             waiting: VecDeque::new(),
             running: 0,
@@ -265,6 +284,24 @@ impl Session {
         if self.rtc.accepts(&input) {
             let result = self.rtc.handle_input(input);
             self.end_unless(&result);
+        }
+    }
+
+    /// Keeps a datagram for [`Self::handle_kept`], where it is one of many on the path in use;
+    /// `false`: it is to be handled now.
+    pub fn keep_datagram(
+        &mut self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: &[u8],
+    ) -> bool {
+        self.batches.keep(source, destination, bytes)
+    }
+
+    /// Takes the datagrams that were kept.
+    pub fn handle_kept(&mut self, now: Moment) {
+        if let Some((source, destination, bytes)) = self.batches.last_kept() {
+            self.handle_datagram(now, source, destination, &bytes);
         }
     }
 
@@ -395,11 +432,17 @@ impl Session {
     // --- the transport ---
 
     fn poll_rtc(&mut self, now: Moment) -> Step {
+        if let Some(datagram) = self.batches.poll() {
+            return Step::Out(Output::Transmit(datagram));
+        }
         if !self.rtc.is_alive() {
             return Step::Out(Output::End);
         }
         match self.rtc.poll_output() {
-            Ok(str0m::Output::Transmit(datagram)) => Step::Out(Output::Transmit(datagram)),
+            Ok(str0m::Output::Transmit(datagram)) => {
+                self.batches.follow(&datagram);
+                Step::Out(Output::Transmit(datagram))
+            }
             Ok(str0m::Output::Timeout(_)) if self.closing => Step::Out(Output::End),
             Ok(str0m::Output::Timeout(at)) => {
                 // A started millisecond counts whole, or the last of it would be spent waking.
@@ -422,6 +465,12 @@ impl Session {
             Event::IceConnectionStateChange(state) => {
                 let lost = *state == IceConnectionState::Disconnected;
                 self.pathless = lost.then(|| self.pathless.unwrap_or(now.ms));
+            }
+            Event::PeerStats(stats) => {
+                let path = stats.selected_candidate_pair.as_ref();
+                if let Some(trip) = path.and_then(|path| path.current_round_trip_time) {
+                    self.watermark.handle_round_trip(micros(trip));
+                }
             }
             _ => {}
         }
@@ -517,32 +566,40 @@ impl Session {
     fn poll_link(&mut self, now: Moment) -> Step {
         match self.link {
             Link::Opening { since, .. } => Step::Until(since.plus_ms(OPEN_WITHIN_MS)),
-            Link::Nightjar(id, _) => self.poll_nightjar(id),
+            Link::Nightjar(id, _) => self.poll_nightjar(now, id),
             Link::Legacy(id, _) => self.poll_legacy(now, id),
             Link::Ended => Step::Until(Instant(u64::MAX)),
         }
         .no_later_than(self.pathless.map(|since| since.plus_ms(PATHLESS_MS)))
     }
 
-    fn poll_nightjar(&mut self, id: ChannelId) -> Step {
-        let Link::Nightjar(_, machine) = &mut self.link else { return Step::Again };
-        let Some(mut channel) = self.rtc.channel(id) else { return self.broken() };
-        machine.handle_buffered(channel.buffered_amount());
-        let mut buf = [0; CHUNK_BYTES];
-        let bodies = &self.bodies;
-        let lend = |ask: Ask| bodies.get(&ask).map_or(&[][..], Vec::as_slice);
-        match machine.poll_output(&mut buf, lend) {
-            responder::Output::Transmit { length, done } => {
-                if !matches!(channel.write(true, &buf[..length]), Ok(true)) {
-                    return self.broken();
+    /// Hands over all that may be handed over: what goes together leaves together.
+    fn poll_nightjar(&mut self, now: Moment, id: ChannelId) -> Step {
+        let now_us = micros(now.std.saturating_duration_since(self.began));
+        let mut wrote = false;
+        loop {
+            let Link::Nightjar(_, machine) = &mut self.link else { return Step::Again };
+            let Some(mut channel) = self.rtc.channel(id) else { return self.broken() };
+            let buffered = channel.buffered_amount();
+            machine.handle_buffered(buffered);
+            machine.handle_limit(self.watermark.handle_buffered(now_us, buffered));
+            let bodies = &self.bodies;
+            let lend = |ask: Ask| bodies.get(&ask).map_or(&[][..], Vec::as_slice);
+            match machine.poll_output(&mut self.chunk, lend) {
+                responder::Output::Transmit { length, done } => {
+                    if !matches!(channel.write(true, &self.chunk[..length]), Ok(true)) {
+                        return self.broken();
+                    }
+                    wrote = true;
+                    self.watermark.handle_written(length);
+                    if let Some(ask) = done {
+                        self.forget(ask);
+                    }
                 }
-                if let Some(ask) = done {
-                    self.forget(ask);
-                }
-                Step::Again
+                responder::Output::Close(_) => return self.broken(),
+                responder::Output::Timeout(_) if wrote => return Step::Again,
+                responder::Output::Timeout(at) => return Step::Until(at),
             }
-            responder::Output::Close(_) => self.broken(),
-            responder::Output::Timeout(at) => Step::Until(at),
         }
     }
 
@@ -597,12 +654,17 @@ impl Step {
     }
 }
 
-fn config(identity: &Identity, label: Label) -> RtcConfig {
+fn micros(duration: time::Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn config(identity: &Identity) -> RtcConfig {
     RtcConfig::new()
-        .set_crypto_provider(empty::crypto(label == Label::HttpProxy))
         .set_dtls_cert(identity.certificate.clone())
         .set_dtls_version(DtlsVersion::Auto)
         .set_sctp_max_buffered_amount(SCTP_BUFFER_BYTES)
+        .set_mtu(DATAGRAM_BYTES..=DATAGRAM_BYTES)
+        .set_stats_interval(Some(STATS_EVERY))
         .clear_codecs()
 }
 

@@ -59,6 +59,11 @@ export class Program {
     return Number(this.address(key).split(':').pop());
   }
 
+  /** The process id. */
+  get pid() {
+    return this.#child.pid;
+  }
+
   /** What it wrote to standard error. */
   get said() {
     return this.#said;

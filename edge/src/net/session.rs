@@ -10,9 +10,9 @@ use signal_proto::client::relay;
 use signal_proto::message::Kind;
 use signal_proto::peer_id::PeerId;
 use signal_proto::stun::{self, Transaction};
-use smol::Async;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::FutureExt as _;
+use smol::{Async, Timer};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
@@ -188,6 +188,7 @@ impl Task {
     pub(super) async fn run(mut self) {
         let mut servers = Vec::new();
         let mut turn = 0;
+        let mut alarm = Alarm::new();
         while let Some(mut until) = self.drain() {
             self.handle.hear(self.session.last_heard());
             match self.session.client() {
@@ -199,7 +200,7 @@ impl Task {
             if let Some(at) = self.ask_servers(&mut servers) {
                 until = until.min(self.clock.std_instant(at));
             }
-            match wait(&self.sockets, &self.inbox, turn, until).await {
+            match wait(&self.sockets, &self.inbox, turn, alarm.set(until)).await {
                 Wake::Readable(at) => {
                     turn = at + 1;
                     self.read(at, &servers);
@@ -208,7 +209,7 @@ impl Task {
                 Wake::Note(Note::Servers(found)) => self.add_servers(&found, &mut servers),
                 Wake::Note(Note::Restart(sdp)) => self.restart(&sdp, &mut servers),
                 Wake::Note(note) => self.take(note),
-                Wake::Time => {}
+                Wake::Time => alarm = Alarm::new(),
             }
             // What arrives without a pause must not hold up what is due.
             if self.clock.std_now() >= until {
@@ -282,14 +283,16 @@ impl Task {
     fn read(&mut self, at: usize, servers: &[Asked]) {
         let mut buf = [0; DATAGRAM_BYTES];
         for _ in 0..BURST {
-            let Some(Socket { io, local }) = self.sockets.get(at) else { return };
+            let Some(Socket { io, local }) = self.sockets.get(at) else { break };
             // An error of a datagram sent before (ICMP) is reported here; it says nothing new.
-            let Ok((length, source)) = io.get_ref().recv_from(&mut buf) else { return };
+            let Ok((length, source)) = io.get_ref().recv_from(&mut buf) else { break };
             let (local, bytes) = (*local, &buf[..length]);
             let asked = servers.iter().any(|asked| asked.server == source);
             let mapped = if asked { stun::parse_answer(bytes, self.transaction) } else { None };
             if let Some(mapped) = mapped {
                 self.trickle(mapped, local);
+            } else if self.session.keep_datagram(source, local, bytes) {
+                continue;
             } else {
                 self.session.handle_datagram(moment(self.clock), source, local, bytes);
             }
@@ -297,6 +300,7 @@ impl Task {
                 return;
             }
         }
+        self.session.handle_kept(moment(self.clock));
     }
 
     fn trickle(&mut self, mapped: SocketAddr, base: SocketAddr) {
@@ -339,12 +343,28 @@ impl Task {
     }
 }
 
-async fn wait(
-    sockets: &[Socket],
-    inbox: &Receiver<Note>,
-    turn: usize,
-    until: std::time::Instant,
-) -> Wake {
+/// A timer that is left as it is while it goes off early enough: to set it wakes another thread.
+struct Alarm {
+    timer: Timer,
+    at: Option<std::time::Instant>,
+}
+
+impl Alarm {
+    fn new() -> Self {
+        Self { timer: Timer::never(), at: None }
+    }
+
+    /// Goes off then, or earlier.
+    fn set(&mut self, until: std::time::Instant) -> &mut Timer {
+        if self.at.is_none_or(|at| until < at) {
+            self.at = Some(until);
+            self.timer.set_at(until);
+        }
+        &mut self.timer
+    }
+}
+
+async fn wait(sockets: &[Socket], inbox: &Receiver<Note>, turn: usize, alarm: &mut Timer) -> Wake {
     let note = async {
         match inbox.recv().await {
             Ok(note) => Wake::Note(note),
@@ -361,7 +381,7 @@ async fn wait(
         Poll::Pending
     });
     let time = async {
-        smol::Timer::at(until).await;
+        alarm.await;
         Wake::Time
     };
     note.or(readable).or(time).await

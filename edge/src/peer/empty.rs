@@ -7,14 +7,6 @@
 //! binary message and the packet's checksum is made anew. A retransmission passes here again.
 #![deny(clippy::indexing_slicing)]
 
-use super::again::Again;
-use std::sync::Arc;
-use std::time::Instant;
-use str0m::crypto::dtls::{
-    DtlsCert, DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion,
-};
-use str0m::crypto::{CryptoError, CryptoProvider, from_feature_flags};
-
 /// The text that leaves as an empty binary message.
 pub(super) const MARK: &[u8] = b"\0";
 
@@ -26,109 +18,8 @@ const ONE_BYTE_CHUNK: u16 = 17;
 const STRING: u32 = 51;
 const BINARY_EMPTY: u32 = 57;
 
-/// The crypto of a session, `again` with what [`Again`] sends once more.
-pub(super) fn crypto(again: bool) -> Arc<CryptoProvider> {
-    static ONCE: Marking = Marking { again: false };
-    static TWICE: Marking = Marking { again: true };
-    let dtls_provider = if again { &TWICE } else { &ONCE };
-    Arc::new(CryptoProvider { dtls_provider, ..from_feature_flags() })
-}
-
-#[derive(Debug)]
-struct Marking {
-    again: bool,
-}
-
-impl DtlsProvider for Marking {
-    fn generate_certificate(&self) -> Option<DtlsCert> {
-        from_feature_flags().dtls_provider.generate_certificate()
-    }
-
-    fn new_dtls(
-        &self,
-        cert: &DtlsCert,
-        now: Instant,
-        version: DtlsVersion,
-        mtu: Option<usize>,
-    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        let inner = from_feature_flags().dtls_provider.new_dtls(cert, now, version, mtu)?;
-        let again = self.again.then(|| Again::new(now));
-        Ok(Box::new(Instance { inner, packet: Vec::new(), again }))
-    }
-}
-
-#[derive(Debug)]
-struct Instance {
-    inner: Box<dyn DtlsInstance>,
-    packet: Vec<u8>,
-    again: Option<Again>,
-}
-
-impl DtlsInstance for Instance {
-    fn set_active(&mut self, active: bool) {
-        self.inner.set_active(active);
-    }
-
-    fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        self.inner.handle_packet(packet)
-    }
-
-    fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
-        let output = self.inner.poll_output(buf);
-        let due = self.again.as_ref().and_then(Again::due);
-        if let (DtlsOutput::Timeout(at), Some(due)) = (&output, due) {
-            return DtlsOutput::Timeout(due.min(*at));
-        }
-        output
-    }
-
-    fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
-        self.inner.handle_timeout(now)?;
-        let Some(again) = &mut self.again else { return Ok(()) };
-        again.handle_timeout(now);
-        while let Some(packet) = again.poll_packet() {
-            // Where there is no room for it, it was sent once, as others are.
-            let _ = self.inner.send_application_data(&packet);
-        }
-        Ok(())
-    }
-
-    fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
-        let mut data = data;
-        if holds_mark(data) {
-            self.packet.clear();
-            self.packet.extend_from_slice(data);
-            rename_marks(&mut self.packet);
-            data = &self.packet;
-        }
-        if let Some(again) = &mut self.again {
-            again.handle_packet(data);
-        }
-        self.inner.send_application_data(data)
-    }
-
-    fn is_active(&self) -> bool {
-        self.inner.is_active()
-    }
-
-    fn protocol_version(&self) -> Option<ProtocolVersion> {
-        self.inner.protocol_version()
-    }
-
-    fn is_closing(&self) -> bool {
-        self.inner.is_closing()
-    }
-
-    fn is_closed(&self) -> bool {
-        self.inner.is_closed()
-    }
-
-    fn close(&mut self) -> Result<(), DtlsImplError> {
-        self.inner.close()
-    }
-}
-
-fn holds_mark(packet: &[u8]) -> bool {
+/// Whether an SCTP packet carries [`MARK`].
+pub(super) fn holds_mark(packet: &[u8]) -> bool {
     let mut at = COMMON_BYTES;
     while let Some((chunk, next)) = chunk_at(packet, at) {
         if is_mark(chunk) {
@@ -139,7 +30,8 @@ fn holds_mark(packet: &[u8]) -> bool {
     false
 }
 
-fn rename_marks(packet: &mut [u8]) {
+/// Names each [`MARK`] in an SCTP packet an empty binary message.
+pub(super) fn rename_marks(packet: &mut [u8]) {
     let mut at = COMMON_BYTES;
     while let Some((chunk, next)) = chunk_at(packet, at) {
         if is_mark(chunk)

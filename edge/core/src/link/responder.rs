@@ -27,8 +27,9 @@ const REFUSALS: usize = 64;
 pub const BODY_BYTES: usize = 64 * 1024;
 /// Most bytes of all requests' bodies that are being collected; beyond, 503.
 pub const COLLECTING_BYTES: usize = 256 * 1024;
-/// Bytes that may wait in the channel before bulk is held back.
-pub const WATERMARK_BYTES: usize = 64 * 1024;
+/// Bytes that may wait in the channel before everything is held back, until
+/// [`Responder::handle_limit`] says otherwise.
+pub const WATERMARK_BYTES: usize = super::watermark::FIRST_BYTES;
 /// Answers to pings that may wait; further pings are not answered.
 const PONGS: usize = 8;
 /// Longest push, bytes of JSON; what is longer becomes `missed`.
@@ -208,6 +209,8 @@ pub struct Responder {
     /// Bytes that wait in the channel, as far as is known.
     buffered: usize,
     credit: Credit,
+    /// Bytes that may.
+    limit: usize,
     closing: Option<Reason>,
 }
 
@@ -229,6 +232,7 @@ impl Responder {
             last_ping: now,
             buffered: 0,
             credit: Credit { window: None, sent: 0, taken: 0 },
+            limit: WATERMARK_BYTES,
             closing: None,
         }
     }
@@ -290,6 +294,11 @@ impl Responder {
         self.buffered = bytes;
     }
 
+    /// Takes how many bytes may wait there.
+    pub const fn handle_limit(&mut self, bytes: usize) {
+        self.limit = bytes;
+    }
+
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         if now.since_ms(self.last_heard) >= DEAD_AFTER_MS {
@@ -310,7 +319,7 @@ impl Responder {
         if let Some(reason) = self.closing {
             return Output::Close(reason);
         }
-        if self.buffered < WATERMARK_BYTES {
+        if self.buffered < self.limit {
             let sent = self
                 .poll_life(buf)
                 .or_else(|| self.poll_push(buf))
