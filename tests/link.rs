@@ -115,6 +115,8 @@ struct Phone {
     /// Connections that the box says it knows nothing of.
     unknown: Vec<String>,
     next_ticket: u32,
+    /// The offer, and when it was last sent.
+    offered: (String, Instant),
 }
 
 impl Phone {
@@ -152,6 +154,7 @@ impl Phone {
             candidates: Vec::new(),
             unknown: Vec::new(),
             next_ticket: 0,
+            offered: (String::new(), clock.std_now()),
         };
         phone.say_offer(label, "c1", false, &sdp.to_sdp_string());
         phone
@@ -169,6 +172,18 @@ impl Phone {
         json::quote(sdp, &mut text);
         text += "}}}";
         self.signal(&text);
+        self.offered = (text, self.clock.std_now());
+    }
+
+    /// Sends an offer again that nobody answers: many at once are more than the box takes.
+    fn repeat(&mut self) {
+        let now = self.clock.std_now();
+        if self.pending.is_some() && now - self.offered.1 > Duration::from_secs(1) {
+            let text = self.offered.0.clone();
+            // A signaling server that is gone takes none.
+            let _ = self.write(&text);
+            self.offered.1 = now;
+        }
     }
 
     /// Goes on from another port, as a phone in another network would: its path is broken and
@@ -194,9 +209,13 @@ impl Phone {
     }
 
     fn signal(&mut self, text: &str) {
+        self.write(text).expect("the signaling server reads");
+    }
+
+    fn write(&mut self, text: &str) -> std::io::Result<()> {
         let mut frame = Vec::new();
         websocket::encode(Opcode::Text, text.as_bytes(), Some([1, 2, 3, 4]), &mut frame);
-        self.socket.write_all(&frame).expect("the signaling server reads");
+        self.socket.write_all(&frame)
     }
 
     /// Lets everything happen until `done`.
@@ -209,6 +228,7 @@ impl Phone {
     }
 
     fn step(&mut self) {
+        self.repeat();
         self.read_signal();
         self.drain();
         let mut buf = [0; 2048];

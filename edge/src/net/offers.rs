@@ -14,7 +14,7 @@ const EACH_MS: u64 = 1_000;
 /// Offers of all sources: so many at once, then one more each `ALL_MS`.
 const ALL: u64 = 40;
 /// See `ALL`, ms.
-const ALL_MS: u64 = 50;
+const ALL_MS: u64 = 200;
 /// Sources that are told apart; the one that was silent longest is forgotten.
 const SOURCES: usize = 64;
 
