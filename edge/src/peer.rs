@@ -10,6 +10,7 @@
 //!               +-----------------------------------------------------------------------+
 //! ```
 
+mod again;
 mod empty;
 pub mod gather;
 pub mod offer;
@@ -153,7 +154,7 @@ impl Session {
         now: Moment,
     ) -> Result<(Self, String), Refused> {
         let sdp = SdpOffer::from_sdp_string(&offer.sdp).map_err(|_| Refused)?;
-        let mut rtc = config(identity).build(now.std);
+        let mut rtc = config(identity, offer.label).build(now.std);
         for address in locals {
             let candidate = Candidate::host(*address, Protocol::Udp).map_err(|_| Refused)?;
             rtc.add_local_candidate(candidate);
@@ -527,9 +528,9 @@ impl Step {
     }
 }
 
-fn config(identity: &Identity) -> RtcConfig {
+fn config(identity: &Identity, label: Label) -> RtcConfig {
     RtcConfig::new()
-        .set_crypto_provider(empty::crypto())
+        .set_crypto_provider(empty::crypto(label == Label::HttpProxy))
         .set_dtls_cert(identity.certificate.clone())
         .set_dtls_version(DtlsVersion::Auto)
         .set_sctp_max_buffered_amount(SCTP_BUFFER_BYTES)

@@ -7,6 +7,7 @@
 //! binary message and the packet's checksum is made anew. A retransmission passes here again.
 #![deny(clippy::indexing_slicing)]
 
+use super::again::Again;
 use std::sync::Arc;
 use std::time::Instant;
 use str0m::crypto::dtls::{
@@ -18,21 +19,25 @@ use str0m::crypto::{CryptoError, CryptoProvider, from_feature_flags};
 pub(super) const MARK: &[u8] = b"\0";
 
 /// Bytes of a packet before its first chunk (RFC 9260 s3.1), its checksum being the last four.
-const COMMON_BYTES: usize = 12;
+pub(super) const COMMON_BYTES: usize = 12;
 /// Bytes of a DATA chunk with one byte of data, without padding (RFC 9260 s3.3.1).
 const ONE_BYTE_CHUNK: u16 = 17;
 /// Payload protocols (RFC 8831 s8).
 const STRING: u32 = 51;
 const BINARY_EMPTY: u32 = 57;
 
-/// The crypto of all sessions.
-pub(super) fn crypto() -> Arc<CryptoProvider> {
-    static DTLS: Marking = Marking;
-    Arc::new(CryptoProvider { dtls_provider: &DTLS, ..from_feature_flags() })
+/// The crypto of a session, `again` with what [`Again`] sends once more.
+pub(super) fn crypto(again: bool) -> Arc<CryptoProvider> {
+    static ONCE: Marking = Marking { again: false };
+    static TWICE: Marking = Marking { again: true };
+    let dtls_provider = if again { &TWICE } else { &ONCE };
+    Arc::new(CryptoProvider { dtls_provider, ..from_feature_flags() })
 }
 
 #[derive(Debug)]
-struct Marking;
+struct Marking {
+    again: bool,
+}
 
 impl DtlsProvider for Marking {
     fn generate_certificate(&self) -> Option<DtlsCert> {
@@ -47,7 +52,8 @@ impl DtlsProvider for Marking {
         mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
         let inner = from_feature_flags().dtls_provider.new_dtls(cert, now, version, mtu)?;
-        Ok(Box::new(Instance { inner, packet: Vec::new() }))
+        let again = self.again.then(|| Again::new(now));
+        Ok(Box::new(Instance { inner, packet: Vec::new(), again }))
     }
 }
 
@@ -55,6 +61,7 @@ impl DtlsProvider for Marking {
 struct Instance {
     inner: Box<dyn DtlsInstance>,
     packet: Vec<u8>,
+    again: Option<Again>,
 }
 
 impl DtlsInstance for Instance {
@@ -67,21 +74,37 @@ impl DtlsInstance for Instance {
     }
 
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
-        self.inner.poll_output(buf)
+        let output = self.inner.poll_output(buf);
+        let due = self.again.as_ref().and_then(Again::due);
+        if let (DtlsOutput::Timeout(at), Some(due)) = (&output, due) {
+            return DtlsOutput::Timeout(due.min(*at));
+        }
+        output
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
-        self.inner.handle_timeout(now)
+        self.inner.handle_timeout(now)?;
+        let Some(again) = &mut self.again else { return Ok(()) };
+        again.handle_timeout(now);
+        while let Some(packet) = again.poll_packet() {
+            // Where there is no room for it, it was sent once, as others are.
+            let _ = self.inner.send_application_data(&packet);
+        }
+        Ok(())
     }
 
     fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
-        if !holds_mark(data) {
-            return self.inner.send_application_data(data);
+        let mut data = data;
+        if holds_mark(data) {
+            self.packet.clear();
+            self.packet.extend_from_slice(data);
+            rename_marks(&mut self.packet);
+            data = &self.packet;
         }
-        self.packet.clear();
-        self.packet.extend_from_slice(data);
-        rename_marks(&mut self.packet);
-        self.inner.send_application_data(&self.packet)
+        if let Some(again) = &mut self.again {
+            again.handle_packet(data);
+        }
+        self.inner.send_application_data(data)
     }
 
     fn is_active(&self) -> bool {
@@ -136,7 +159,7 @@ fn rename_marks(packet: &mut [u8]) {
 }
 
 /// The chunk at that place, without its padding, and where the next one begins.
-fn chunk_at(packet: &[u8], at: usize) -> Option<(&[u8], usize)> {
+pub(super) fn chunk_at(packet: &[u8], at: usize) -> Option<(&[u8], usize)> {
     let rest = packet.get(at..)?;
     let (&[_, _, high, low], _) = rest.split_first_chunk::<4>()?;
     let length = usize::from(u16::from_be_bytes([high, low]));

@@ -44,6 +44,8 @@ struct World {
     /// Arrival, whether it goes to the box, bytes.
     flights: Vec<(Instant, bool, Vec<u8>)>,
     replies: Vec<(Instant, Reply)>,
+    /// When the API was last asked.
+    asked: Instant,
     channel: ChannelId,
     is_open: bool,
     /// What the phone heard: whether binary, and the bytes.
@@ -80,6 +82,7 @@ impl World {
             session,
             flights: Vec::new(),
             replies: Vec::new(),
+            asked: Instant(0),
             channel,
             is_open: false,
             heard: VecDeque::new(),
@@ -124,6 +127,7 @@ impl World {
             match self.session.poll_output(self.moment()) {
                 Output::Transmit(datagram) => self.fly(false, &datagram.contents),
                 Output::Work(work) => {
+                    self.asked = self.now;
                     let mut delay = 0;
                     let response = respond(&work, &mut delay);
                     let reply = Reply { ask: work.ask, response, client: self.client };
@@ -311,6 +315,53 @@ fn peer_fetch_holds_on_an_unordered_channel_under_loss() {
         world.say(false, br#"{"url":"ping?","method":"GET"}"#);
         assert!(!world.hear(20_000).expect("a header").0);
         assert_eq!(world.hear(20_000).expect("a body"), (false, b"pong".to_vec()));
+    }
+}
+
+/// Asks `count` times under 10 % loss, each time for what no other answer has, now and then
+/// slowly; how long each answer was under way since the box heard of it, ms. A body before its
+/// header, a 202 out of place, a wrong answer or none panics.
+fn times_under_loss(ordered: bool, seed: u64, count: usize) -> Vec<u64> {
+    let mut world = World::new("http-proxy", ordered, 10, seed).open();
+    let sizes = [300, 1200, 15_000, 60_000];
+    let mut times = Vec::new();
+    for round in 0..count {
+        let size = sizes[round % sizes.len()] + round;
+        let delay = if round % 20 == 19 { 1500 } else { 0 };
+        assert_eq!(world.heard, [], "seed {seed}, round {round}: what nobody asked for");
+        let url = format!("http://localhost:8778/200/{size}/{delay}?");
+        world.say(false, format!(r#"{{"url":"{url}","method":"GET"}}"#).as_bytes());
+        let said = world.now;
+        // This phone waits long for its own request; how long it waits for the box is told below.
+        let header = loop {
+            let (binary, bytes) = world.hear(60_000).expect("a header");
+            assert!(!binary, "seed {seed}, round {round}: a body before its header");
+            if bytes != br#"{"status":202}"# {
+                break String::from_utf8(bytes).expect("text");
+            }
+            assert!(world.now.since_ms(said) > 1000, "seed {seed}, round {round}: 202 too soon");
+        };
+        let whole = format!(r#"{{"status":200,"content-type":"x/y","content-length":{size}}}"#);
+        assert_eq!(header, whole, "seed {seed}, round {round}");
+        let (binary, body) = world.hear(60_000).expect("a body");
+        assert!(binary && is_ours(&body, size), "seed {seed}, round {round}: {body:?}");
+        times.push(world.now.since_ms(world.asked) - delay);
+    }
+    times
+}
+
+// E8, E9: the client gives up for good after 20 s. Encryption makes each run a different one.
+#[test]
+fn three_hundred_answers_come_in_order_and_in_time_under_loss() {
+    for ordered in [false, true] {
+        for seed in 21..24 {
+            let times = times_under_loss(ordered, seed, 300);
+            assert!(times.iter().all(|ms| *ms < 20_000), "ordered {ordered}, seed {seed}: lost");
+            for part in times.windows(200) {
+                let late = part.iter().filter(|ms| **ms > 6000).count();
+                assert!(late <= 3, "ordered {ordered}, seed {seed}: {late} of 200 after 6 s");
+            }
+        }
     }
 }
 

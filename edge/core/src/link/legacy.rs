@@ -10,8 +10,9 @@
 //! Older clients open the channel unordered, where SCTP may deliver a body before its header.
 //! There each message is handed over only once everything before it is acknowledged, so that
 //! no two messages are ever in flight together; anywhere, the next request begins once the
-//! answer before is acknowledged. Every request is answered within 15 s, as the
-//! client gives up for good at 20 s. signal/README.md, "The link".
+//! client has the answer before, which it acknowledges, or says by asking again. Every request
+//! is answered within 15 s, as the client gives up for good at 20 s. signal/README.md, "The
+//! link".
 
 use super::head::{METHOD_BYTES, PATH_BYTES, Pen, RequestHead, ResponseHead, read};
 use super::{Ask, NEVER};
@@ -32,6 +33,9 @@ pub const BODY_BYTES: usize = 262_144;
 pub const KEEPALIVE_MS: u64 = 1000;
 /// A request that is not answered by then is answered 504, ms.
 pub const ANSWER_WITHIN_MS: u64 = 15_000;
+/// Most bytes without an acknowledgement with which a next request begins; with the largest
+/// answer they fit the channel.
+const UNACKNOWLEDGED_BYTES: usize = 65_536;
 /// Room for any header's text, bytes.
 pub const HEADER_BYTES: usize = 192;
 
@@ -118,8 +122,11 @@ pub struct Legacy {
     state: State,
     next_ask: u32,
     now: Instant,
-    /// Nothing of ours is in flight.
-    drained: bool,
+    /// Bytes of ours in flight, more than none once something was handed over.
+    unacknowledged: usize,
+    /// The client has asked since we said the last thing: it has all that we said, though the
+    /// acknowledgement may be lost.
+    has_all: bool,
 }
 
 impl Legacy {
@@ -134,13 +141,15 @@ impl Legacy {
             state: State::Idle,
             next_ask: 0,
             now,
-            drained: true,
+            unacknowledged: 0,
+            has_all: false,
         }
     }
 
     /// Takes one message of the channel.
     pub fn handle_message(&mut self, now: Instant, bytes: &[u8]) {
         self.now = now;
+        self.has_all |= matches!(self.state, State::Idle) && self.queue.is_empty();
         let pending = Pending { arrived: now, wish: wish(bytes) };
         self.flooded |= self.queue.push_back(pending).is_err();
     }
@@ -159,7 +168,7 @@ impl Legacy {
 
     /// Takes how many bytes of ours wait for an acknowledgement.
     pub const fn handle_buffered(&mut self, bytes: usize) {
-        self.drained = bytes == 0;
+        self.unacknowledged = bytes;
     }
 
     /// Time has passed.
@@ -181,12 +190,20 @@ impl Legacy {
 
     /// Whether one more message may be handed over now.
     const fn is_free(&self) -> bool {
-        self.ordered || self.drained
+        self.ordered || self.unacknowledged == 0 || self.has_all
+    }
+
+    /// A message of ours is handed over.
+    const fn said(&mut self) {
+        self.unacknowledged = self.unacknowledged.saturating_add(1);
+        self.has_all = false;
     }
 
     fn next_request(&mut self) -> Option<Output> {
         // On an ordered channel this alone bounds what is in flight: one answer.
-        if !matches!(self.state, State::Idle) || !self.drained {
+        let most = if self.has_all { UNACKNOWLEDGED_BYTES } else { 0 };
+        let is_done = self.unacknowledged <= most;
+        if !matches!(self.state, State::Idle) || !is_done {
             return None;
         }
         let Pending { arrived, wish } = self.queue.pop_front()?;
@@ -219,7 +236,7 @@ impl Legacy {
             return None;
         }
         *keepalive = now.plus_ms(KEEPALIVE_MS);
-        self.drained = false;
+        self.said();
         Some(Output::Words(WORKING))
     }
 
@@ -231,7 +248,7 @@ impl Legacy {
         let (mut out, body, status) = (Pen { buf, used: 0 }, *body, head.status);
         write_header(&mut out, head).ok()?;
         self.state = if status == 204 { State::Idle } else { State::Body(body) };
-        self.drained = false;
+        self.said();
         Some(Output::Text { length: out.used })
     }
 
@@ -241,7 +258,7 @@ impl Legacy {
         }
         let State::Body(body) = self.state else { return None };
         self.state = State::Idle;
-        self.drained = false;
+        self.said();
         Some(match body {
             Body::Lent(ask) => Output::Body(ask),
             Body::Own(words) => Output::Own(words),

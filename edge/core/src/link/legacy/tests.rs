@@ -140,6 +140,27 @@ fn slow_answers_are_kept_alive_and_late_ones_replaced() {
 }
 
 #[test]
+fn who_asks_has_the_answer_before() {
+    for ordered in [true, false] {
+        let mut box_ = Legacy::new(Instant(0), ordered, BODY_BYTES);
+        for round in 0..3 {
+            box_.handle_message(Instant(0), STATUS.as_bytes());
+            box_.handle_buffered(UNACKNOWLEDGED_BYTES + 1);
+            assert_eq!(said(&mut box_), "-", "too much is on its way");
+            box_.handle_buffered(9);
+            assert_eq!(said(&mut box_), "GET /api/status");
+            assert!(box_.handle_answer(Ask(round), head(200, 5)));
+            assert!(said(&mut box_).starts_with("{\"status\":200"), "round {round}");
+            box_.handle_buffered(9 + 70);
+            let body = format!("body {round}");
+            assert_eq!(said(&mut box_), if ordered { body.as_str() } else { "-" });
+            box_.handle_buffered(0);
+            assert_eq!(said(&mut box_), if ordered { "-" } else { body.as_str() });
+        }
+    }
+}
+
+#[test]
 fn a_flood_ends_the_session() {
     let mut box_ = Legacy::new(Instant(0), true, BODY_BYTES);
     for _ in 0..=QUEUE {
