@@ -11,9 +11,9 @@ const fired = (emitter, name) => new Promise((done, fail) => {
   emitter.on('error', (error) => fail(new Error(`${error.type}: ${error.message ?? error}`)));
 });
 
-/** Registers at the signaling server as anybody would. */
-export async function register(Peer, { host, port, token }) {
-  const peer = new Peer({
+/** Registers at the signaling server as anybody would; `name` asks for an id instead of a new one. */
+export async function register(Peer, { host, port, token, name }) {
+  const peer = new Peer(name, {
     host, port, path: '/', key: 'peerjs', secure: false, token, config: { iceServers: [] },
   });
   const id = await fired(peer, 'open');
@@ -46,10 +46,18 @@ class PeerFetch {
   #connection;
   #waiting = null;
   #last = Promise.resolve();
+  /** Messages that came while nothing was asked. */
+  strays = [];
 
   constructor(connection) {
     this.#connection = connection;
     connection.on('data', (data) => this.#take(data));
+    connection.on('close', () => this.#waiting?.fail(new Error('the box ended the link')));
+  }
+
+  /** Ends the link. */
+  close() {
+    this.#connection.close();
   }
 
   /** Whether the channel underneath keeps order. */
@@ -57,30 +65,42 @@ class PeerFetch {
     return this.#connection.dataChannel.ordered;
   }
 
-  /** Resolves to {status, type, body: ArrayBuffer or string or null}. */
+  /** As `say`, for a path. */
   request(method, path) {
-    const answer = this.#last.then(() => this.#send(method, path));
+    // Everything is an absolute URL, but the ping: that one is recognised by how it begins.
+    const url = path.startsWith('ping') ? path : `http://localhost:8778/${path}`;
+    return this.say(JSON.stringify({ url, method }));
+  }
+
+  /**
+   * Says anything in its turn. Resolves to what it got for it: {status, type, length, body: ArrayBuffer or string or
+   * null, ms, working: [ms of each 202]}.
+   */
+  say(message) {
+    const answer = this.#last.then(() => this.#send(message));
     this.#last = answer.catch(() => {});
     return answer;
   }
 
-  #send(method, path) {
+  #send(message) {
     return new Promise((done, fail) => {
-      const timer = setTimeout(() => fail(new Error(`${path}: no answer`)), ANSWER_WITHIN_MS);
+      const timer = setTimeout(() => fail(new Error(`${message}: no answer`)), ANSWER_WITHIN_MS);
       const end = (settle) => (value) => { clearTimeout(timer); this.#waiting = null; settle(value); };
-      this.#waiting = { header: null, done: end(done), fail: end(fail) };
-      // Everything is an absolute URL, but the ping: that one is recognised by how it begins.
-      const url = path.startsWith('ping') ? path : `http://localhost:8778/${path}`;
-      this.#connection.send(JSON.stringify({ url, method }));
+      this.#waiting = { header: null, asked: performance.now(), working: [], done: end(done), fail: end(fail) };
+      this.#connection.send(message);
     });
   }
 
   #take(data) {
     const waiting = this.#waiting;
-    if (!waiting) return;
+    if (!waiting) {
+      this.strays.push(String(data));
+      return;
+    }
+    const ms = performance.now() - waiting.asked;
     if (waiting.header) {
-      const { status, 'content-type': type } = waiting.header;
-      waiting.done({ status, type, body: data });
+      const { status, 'content-type': type, 'content-length': length } = waiting.header;
+      waiting.done({ status, type, length, body: data, ms, working: waiting.working });
       return;
     }
     if (typeof data !== 'string') {
@@ -88,8 +108,8 @@ class PeerFetch {
       return;
     }
     const header = JSON.parse(data);
-    if (header.status === 202) return;
-    if (header.status === 204) waiting.done({ status: 204, body: null });
+    if (header.status === 202) waiting.working.push(ms);
+    else if (header.status === 204) waiting.done({ status: 204, body: null, ms, working: waiting.working });
     else waiting.header = header;
   }
 }

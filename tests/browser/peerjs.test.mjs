@@ -2,35 +2,13 @@
 // status, timeline and a thumbnail by PeerFetch framing.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { launch, open } from './chromium.mjs';
+import { launch } from './chromium.mjs';
+import { pageWith } from './peerjs.mjs';
 import { ask, eventually, scratch, startEdge, startSignal } from './program.mjs';
-import { serve } from './static.mjs';
 
 /** Version, and whether its `reliable` channel keeps order. */
 const CLIENTS = [['1.3.2', false], ['1.4.7', false], ['1.5.5', true]];
-
-const here = (name) => readFileSync(new URL(name, import.meta.url));
-
-/** A page of another origin with that PeerJS in it, in a browser of its own or in that one. */
-async function pageWith(t, version, browser) {
-  const origin = await serve(t, {
-    '/': {
-      type: 'text/html',
-      body: '<!doctype html><title>PeerJS</title><script src="/peerjs.js"></script>',
-    },
-    '/peerjs.js': {
-      type: 'text/javascript',
-      body: here(`./node_modules/peerjs-${version}/dist/peerjs.min.js`),
-    },
-    '/peerfetch.mjs': { type: 'text/javascript', body: here('./peerfetch.mjs') },
-    '/favicon.ico': { type: 'image/x-icon', body: '' },
-  });
-  const page = await open(browser ?? (await launch(t)), `${origin}/`);
-  await page.waitForFunction('typeof Peer === "function"');
-  return page;
-}
 
 /** Runs in the page: everything the Ambianic UI would do on its first visit. */
 async function visit({ host, port, token }) {
