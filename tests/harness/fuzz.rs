@@ -6,6 +6,7 @@
 
 use edge::journal;
 use edge::model::{Error, Model, target};
+use edge::peer::gather;
 use edge_core::link::head::{RequestHead, ResponseHead};
 use edge_core::link::legacy::{self, Legacy};
 use edge_core::link::responder::{self, Heard, Responder};
@@ -25,8 +26,10 @@ use std::panic;
 use std::path::Path;
 use std::sync::{Arc, Once};
 
+mod offer;
 mod realm;
 
+pub use offer::{offer, sdp};
 pub use realm::realm;
 
 /// One target.
@@ -40,9 +43,11 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("legacy", legacy),
     ("message", message),
     ("model", model),
+    ("offer", offer),
     ("query", query),
     ("realm", realm),
     ("rest", rest),
+    ("sdp", sdp),
     ("signaling", signaling),
     ("stun", stun),
     ("websocket", websocket),
@@ -276,6 +281,10 @@ pub fn signaling(bytes: &[u8]) {
         machine.handle_timeout(now);
         if let Ok(text) = std::str::from_utf8(message) {
             let _ = machine.handle_text(now, text);
+            // What it says of STUN servers goes to a resolver.
+            if let Some((host, _)) = gather::stun_server(text) {
+                assert!(!host.is_empty() && text.contains(&host));
+            }
         }
         let _ = machine.poll_output();
     }

@@ -122,8 +122,8 @@ pub struct Legacy {
     state: State,
     next_ask: u32,
     now: Instant,
-    /// Bytes of ours that wait for an acknowledgement.
-    in_flight: usize,
+    /// Bytes of ours in flight, more than none once something was handed over.
+    unacknowledged: usize,
     /// The client has asked since we said the last thing: it has all that we said, though the
     /// acknowledgement may be lost.
     has_all: bool,
@@ -141,7 +141,7 @@ impl Legacy {
             state: State::Idle,
             next_ask: 0,
             now,
-            in_flight: 0,
+            unacknowledged: 0,
             has_all: false,
         }
     }
@@ -168,7 +168,7 @@ impl Legacy {
 
     /// Takes how many bytes of ours wait for an acknowledgement.
     pub const fn handle_buffered(&mut self, bytes: usize) {
-        self.in_flight = bytes;
+        self.unacknowledged = bytes;
     }
 
     /// Time has passed.
@@ -190,19 +190,19 @@ impl Legacy {
 
     /// Whether one more message may be handed over now.
     const fn is_free(&self) -> bool {
-        self.ordered || self.in_flight == 0 || self.has_all
+        self.ordered || self.unacknowledged == 0 || self.has_all
     }
 
     /// A message of ours is handed over.
-    fn said(&mut self) {
-        self.in_flight = self.in_flight.max(1);
+    const fn said(&mut self) {
+        self.unacknowledged = self.unacknowledged.saturating_add(1);
         self.has_all = false;
     }
 
     fn next_request(&mut self) -> Option<Output> {
         // On an ordered channel this alone bounds what is in flight: one answer.
-        let has_room = self.in_flight <= UNACKNOWLEDGED_BYTES;
-        let is_done = self.in_flight == 0 || (self.has_all && has_room);
+        let most = if self.has_all { UNACKNOWLEDGED_BYTES } else { 0 };
+        let is_done = self.unacknowledged <= most;
         if !matches!(self.state, State::Idle) || !is_done {
             return None;
         }
@@ -305,14 +305,7 @@ fn wish(bytes: &[u8]) -> Wish {
     }
     let method = method.unwrap_or_else(|| String::try_from("GET").unwrap_or_default());
     match local_path(&url) {
-        Some(path) => Wish::Answer(RequestHead {
-            method,
-            path,
-            token: None,
-            if_none_match: None,
-            from: None,
-            if_range: None,
-        }),
+        Some(path) => Wish::Answer(RequestHead { method, path, token: None, if_none_match: None }),
         None => Wish::Refusal(400, UNREADABLE),
     }
 }
