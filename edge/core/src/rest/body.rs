@@ -375,8 +375,8 @@ mod tests {
         let text = std::str::from_utf8(&buf[..length]).unwrap();
         for part in [
             r#""id":"0000000000000000000000000000beef""#,
-            r#""created":1700000000.123,"#,
-            r#""datetime":"2023-11-14T22:13:20.123000""#,
+            r#""created":1710000000.123,"#,
+            r#""datetime":"2024-03-09T16:00:00.123000""#,
             r#""rel_dir":"000000000000beef""#,
             r#""inference_result":[{"label":"person","confidence":0.75,"box":{"xmin":0.25,"ymin":0.5,"xmax":0.5,"ymax":1.0}}]"#,
             r#""inference_meta":{"display":"Object Detection"}"#,
