@@ -344,7 +344,7 @@ impl Phone {
                         whole.extend(open.remove_entry(&chunk.ticket));
                     }
                 }
-                Kind::Cancel | Kind::Ping | Kind::Pong | Kind::Push => {}
+                _ => {}
             }
         }
         whole
@@ -475,6 +475,33 @@ fn the_link_outlives_the_signaling_server_and_the_box_returns_to_it() {
         assert!(phone.clock.std_now() < late, "the box did not return");
     }
     assert_eq!(phone.fetch("GET", "/api/ping", "", "").0, 200);
+}
+
+#[test]
+fn a_body_that_broke_off_goes_on_on_the_next_link() {
+    let home = Home::new(&[]);
+    let (mut phone, token) = paired(&home);
+    let path = "/api/v1/openapi.json";
+    let ticket = phone.ask("GET", path, &token, "");
+    let (head, whole) = phone.answers(&[ticket]).remove(&ticket).expect("just heard");
+    let etag = json::member(&head, "etag").expect("an entity tag").to_owned();
+    drop(phone);
+    let mut next = home.phone("nightjar", true);
+    for (from, tag, status) in [
+        (5000, etag.as_str(), "206"),
+        (5000, r#""\"another\"""#, "200"),
+        (whole.len() + 1, etag.as_str(), "416"),
+    ] {
+        let rest = format!(r#"{token},"from":{from},"if_range":{tag}"#);
+        let ticket = next.ask("GET", path, &rest, "");
+        let (head, body) = next.answers(&[ticket]).remove(&ticket).expect("just heard");
+        assert_eq!(member(&head, "status"), status, "{head}");
+        match status {
+            "206" => assert!(member(&head, "from") == "5000" && body == whole[5000..]),
+            "200" => assert!(body == whole),
+            _ => assert!(body.starts_with(b"{\"error\"")),
+        }
+    }
 }
 
 /// A phone that pairs and shows its token; and that, as further members of a head.

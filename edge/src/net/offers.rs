@@ -8,7 +8,7 @@ use signal_proto::peer_id::PeerId;
 use std::collections::VecDeque;
 
 /// Offers of one source: so many at once, then one more each `EACH_MS`.
-const EACH: u64 = 8;
+const EACH: u64 = 24;
 /// See `EACH`, ms.
 const EACH_MS: u64 = 1_000;
 /// Offers of all sources: so many at once, then one more each `ALL_MS`.

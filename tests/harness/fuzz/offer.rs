@@ -33,7 +33,12 @@ pub fn sdp(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let clock = Clock::start();
     let start = Moment { ms: Instant(0), std: clock.std_now() };
-    let offer = Offer { connection: "c".into(), label: Label::Nightjar, sdp: text.to_owned() };
+    let offer = Offer {
+        connection: "c".into(),
+        label: Label::Nightjar,
+        sdp: text.to_owned(),
+        restart: false,
+    };
     let home = SocketAddr::from(([10, 9, 0, 1], 1000));
     let Ok((mut session, answer)) = Session::answer(&offer, &[home], identity(), start) else {
         return;

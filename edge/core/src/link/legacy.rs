@@ -305,7 +305,14 @@ fn wish(bytes: &[u8]) -> Wish {
     }
     let method = method.unwrap_or_else(|| String::try_from("GET").unwrap_or_default());
     match local_path(&url) {
-        Some(path) => Wish::Answer(RequestHead { method, path, token: None, if_none_match: None }),
+        Some(path) => Wish::Answer(RequestHead {
+            method,
+            path,
+            token: None,
+            if_none_match: None,
+            from: None,
+            if_range: None,
+        }),
         None => Wish::Refusal(400, UNREADABLE),
     }
 }
