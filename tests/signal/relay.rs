@@ -110,5 +110,6 @@ fn nobody_shortens_what_waits_of_another() {
     b.say(&offer("late", "2"));
     assert_eq!(a.hear(), expired("a"));
     assert_eq!(b.hear(), expired("b"));
-    assert!(second.elapsed() >= Duration::from_secs(2), "{:?}", second.elapsed());
+    // The server counts in whole milliseconds.
+    assert!(second.elapsed() >= Duration::from_millis(1_998), "{:?}", second.elapsed());
 }
