@@ -1,7 +1,6 @@
 //! The store against crashes, damage and a naive twin.
 
 use super::*;
-use crate::gap::Gap;
 use crate::notice::{self, Notice, What};
 use edge_core::event::Kind as EventKind;
 use edge_core::geometry::BBox;
@@ -172,35 +171,6 @@ fn what_was_recorded_is_listed_and_lasts() {
     let (store, _) = folder.open(PLENTY);
     check(&store);
     assert!(store.recorder().next_id() > id);
-}
-
-#[test]
-fn the_time_before_a_start_is_an_event() {
-    let folder = Folder::new("gap");
-    let (store, _notices) = folder.open(PLENTY);
-    assert_eq!(store.last_word(), UnixMs(0));
-    Gap::before(&store).look(store.clock, &store.recorder());
-    let id = closed(&store.recorder(), 100);
-    settle(&store);
-    assert_eq!(ids(&store), [id.0], "nothing was missed before the first start");
-    let killed = folder.copy();
-    let (store, _notices) = killed.open(PLENTY);
-    let mut gap = Gap::before(&store);
-    gap.look(store.clock, &store.recorder());
-    gap.look(store.clock, &store.recorder());
-    settle(&store);
-    let [shown, _] = &all(&store)[..] else { panic!("one more") };
-    assert_eq!((shown.kind, shown.label.as_str()), (EventKind::Health, "no_data"));
-    assert_eq!(shown.started, UnixMs(THEN + id.0 + 5));
-    let since = store.clock.unix_ms().0 - shown.ended.expect("it is over").0;
-    assert!(since < 60_000, "{since}");
-    // A clean stop is a word, too: the next start comes soon after it.
-    assert!(store.close());
-    drop(store);
-    let (store, _notices) = killed.open(PLENTY);
-    Gap::before(&store).look(store.clock, &store.recorder());
-    settle(&store);
-    assert_eq!(all(&store).len(), 2);
 }
 
 #[test]
