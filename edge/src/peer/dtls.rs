@@ -26,7 +26,7 @@ use str0m::{Rtc, RtcConfig};
 /// What waits between a session and its DTLS.
 #[derive(Debug, Default)]
 struct Waiting {
-    /// The handshake is over; its flights are none of ours.
+    /// The handshake is over, whose flights are none of ours, and nothing is sent once more.
     open: bool,
     /// The first of the batch that leaves is on its way through str0m.
     begun: bool,
@@ -181,7 +181,8 @@ impl DtlsInstance for Instance {
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
         let output = self.inner.poll_output(buf);
         match &output {
-            DtlsOutput::Connected => lock(&self.shared).open = true,
+            // What is sent once more goes by itself, or its copy would be lost with it.
+            DtlsOutput::Connected => lock(&self.shared).open = self.again.is_none(),
             // Said again, it only has str0m go on asking.
             DtlsOutput::Packet(packet) if self.holds(packet) => return DtlsOutput::Connected,
             DtlsOutput::Timeout(_) if self.read_kept() => return DtlsOutput::Connected,
