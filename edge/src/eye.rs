@@ -19,7 +19,7 @@ use crate::store::{Change, Pictures, Recorder};
 use crate::thumb;
 use crate::vitals::Pulse;
 use edge_core::decode::Detection;
-use edge_core::event::{Event, EventId, Kind};
+use edge_core::event::{Event, EventId};
 use edge_core::geometry::BBox;
 use edge_core::labels;
 use edge_core::motion::{CELLS, GRID, Gate, Motion, Sight};
@@ -218,18 +218,8 @@ impl<R: Record> Eye<R> {
 
     /// The box reports on this camera: an event without length or picture.
     fn report(&self, now: Now, label: &str) {
-        let event = Event {
-            id: self.recorder.next_id(),
-            kind: Kind::Health,
-            label: label.try_into().unwrap_or_default(),
-            camera: self.camera.as_str().try_into().unwrap_or_default(),
-            started: now.unix,
-            ended: Some(now.unix),
-            score: 0.0,
-            bbox: BBox::WHOLE,
-            favourite: false,
-            reviewed: false,
-        };
+        let id = self.recorder.next_id();
+        let event = Event::health(id, label, &self.camera, now.unix, now.unix);
         self.recorder.record(Change::Opened { event, pictures: Pictures::default() });
     }
 }

@@ -82,6 +82,25 @@ pub struct Event {
     pub reviewed: bool,
 }
 
+impl Event {
+    /// The box's report on itself or on a camera, which is over at once: `label` says what, and
+    /// is cut to nothing where it is too long, as `camera` is.
+    pub fn health(id: EventId, label: &str, camera: &str, started: UnixMs, ended: UnixMs) -> Self {
+        Self {
+            id,
+            kind: Kind::Health,
+            label: label.try_into().unwrap_or_default(),
+            camera: camera.try_into().unwrap_or_default(),
+            started,
+            ended: Some(ended),
+            score: 0.0,
+            bbox: BBox::WHOLE,
+            favourite: false,
+            reviewed: false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@
 //! peer id; as those are free, the bucket of all is what bounds the work.
 
 use edge_core::time::Instant;
+use signal_proto::bucket::{Bucket, Flow};
 use signal_proto::peer_id::PeerId;
 use std::collections::VecDeque;
 
@@ -18,27 +19,13 @@ const ALL_MS: u64 = 200;
 /// Sources that are told apart; the one that was silent longest is forgotten.
 const SOURCES: usize = 64;
 
-/// A bucket that one token drips into each so many ms.
-#[derive(Debug, Clone, Copy)]
-struct Bucket {
-    /// Milliseconds' worth of tokens.
-    level_ms: u64,
-    filled: Instant,
+/// So many at once, then one more each `each_ms`: in milliseconds' worth of one.
+const fn flow(most: u64, each_ms: u64) -> Flow {
+    Flow { token: each_ms, each_ms: 1, most: most * each_ms }
 }
 
-impl Bucket {
-    const fn full(now: Instant, most: u64, each_ms: u64) -> Self {
-        Self { level_ms: most * each_ms, filled: now }
-    }
-
-    fn take(&mut self, now: Instant, most: u64, each_ms: u64) -> bool {
-        self.level_ms = (self.level_ms + now.since_ms(self.filled)).min(most * each_ms);
-        self.filled = now;
-        let left = self.level_ms.checked_sub(each_ms);
-        self.level_ms = left.unwrap_or(self.level_ms);
-        left.is_some()
-    }
-}
+const OF_EACH: Flow = flow(EACH, EACH_MS);
+const OF_ALL: Flow = flow(ALL, ALL_MS);
 
 /// The buckets.
 #[derive(Debug)]
@@ -50,15 +37,15 @@ pub(super) struct Offers {
 
 impl Offers {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { all: Bucket::full(now, ALL, ALL_MS), sources: VecDeque::new() }
+        Self { all: Bucket::full(now.0, OF_ALL), sources: VecDeque::new() }
     }
 
     /// Whether one more offer of that source is worked on.
     pub(super) fn take(&mut self, source: &PeerId, now: Instant) -> bool {
         let known = self.sources.iter().position(|(known, _)| known == source);
         let bucket = known.and_then(|at| self.sources.remove(at)).map(|(_, bucket)| bucket);
-        let mut bucket = bucket.unwrap_or_else(|| Bucket::full(now, EACH, EACH_MS));
-        let taken = bucket.take(now, EACH, EACH_MS) && self.all.take(now, ALL, ALL_MS);
+        let mut bucket = bucket.unwrap_or_else(|| Bucket::full(now.0, OF_EACH));
+        let taken = bucket.take(now.0, OF_EACH) && self.all.take(now.0, OF_ALL);
         if self.sources.len() == SOURCES {
             self.sources.pop_front();
         }

@@ -181,7 +181,7 @@ impl DtlsInstance for Instance {
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
         let output = self.inner.poll_output(buf);
         match &output {
-            // What is sent once more goes by itself, or its copy would be lost with it.
+            // Where packets are sent once more, batches made answers late under loss.
             DtlsOutput::Connected => lock(&self.shared).open = self.again.is_none(),
             // Said again, it only has str0m go on asking.
             DtlsOutput::Packet(packet) if self.holds(packet) => return DtlsOutput::Connected,

@@ -9,8 +9,7 @@ use super::record::{Found, Walk};
 use super::writer::Writer;
 use super::{Change, Pictures};
 use crate::say;
-use edge_core::event::{Event, EventId, Kind};
-use edge_core::geometry::BBox;
+use edge_core::event::{Event, EventId};
 use edge_core::time::{Instant, UnixMs};
 use std::sync::atomic::Ordering;
 
@@ -115,18 +114,8 @@ impl Writer {
     /// The store reports on itself: an event without length or picture.
     fn report(&mut self, label: &str) {
         let now = self.clock.unix_ms();
-        let event = Event {
-            id: EventId(self.shared.next_id.fetch_add(1, Ordering::Relaxed)),
-            kind: Kind::Health,
-            label: label.try_into().unwrap_or_default(),
-            camera: heapless::String::new(),
-            started: now,
-            ended: Some(now),
-            score: 0.0,
-            bbox: BBox::WHOLE,
-            favourite: false,
-            reviewed: false,
-        };
+        let id = EventId(self.shared.next_id.fetch_add(1, Ordering::Relaxed));
+        let event = Event::health(id, label, "", now, now);
         self.record(&[Change::Opened { event, pictures: Pictures::default() }]);
     }
 }

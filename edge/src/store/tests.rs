@@ -174,6 +174,23 @@ fn what_was_recorded_is_listed_and_lasts() {
 }
 
 #[test]
+fn a_store_knows_the_last_time_it_was_written() {
+    let folder = Folder::new("word");
+    let (store, _notices) = folder.open(PLENTY);
+    assert_eq!(store.last_word(), UnixMs(0));
+    let id = closed(&store.recorder(), 100);
+    settle(&store);
+    let killed = folder.copy();
+    let (store, _notices) = killed.open(PLENTY);
+    assert_eq!(store.last_word(), UnixMs(THEN + id.0 + 5));
+    assert!(store.close());
+    let stopped = store.clock.unix_ms().0;
+    drop(store);
+    let (store, _notices) = killed.open(PLENTY);
+    assert!(stopped - store.last_word().0 < 60_000, "a clean stop is a word, too");
+}
+
+#[test]
 fn the_owner_s_word_lasts_without_the_index() {
     let folder = Folder::new("owner");
     let (store, notices) = folder.open(PLENTY);

@@ -9,6 +9,7 @@ extern crate std;
 
 pub mod absent;
 pub mod base64;
+pub mod bucket;
 pub mod client;
 pub mod hmac;
 pub mod http;

@@ -14,6 +14,7 @@
 //! still borrowed from what came in: to relay costs the realm no memory.
 
 use crate::absent::{Absent, Kept};
+use crate::bucket::{Bucket, Flow};
 use crate::message::{Kind, Message};
 use crate::network::{Network, Site};
 use crate::peer_id::{PeerId, Token};
@@ -206,26 +207,12 @@ struct Seat {
     until_ms: u64,
 }
 
-/// Thousandths of a message that may be sent now.
-#[derive(Debug)]
-struct Bucket {
-    level: u64,
-    filled_ms: u64,
-}
+/// Messages that may be sent at once, in seconds of the rate.
+const BURST_S: u64 = 4;
 
-impl Bucket {
-    const BURST: u64 = 4;
-
-    /// Takes one message out; false where there is none.
-    fn take(&mut self, now_ms: u64, rate: u32) -> bool {
-        let most = u64::from(rate) * 1000 * Self::BURST;
-        let fresh = now_ms.saturating_sub(self.filled_ms).saturating_mul(u64::from(rate));
-        self.level = self.level.saturating_add(fresh).min(most);
-        self.filled_ms = now_ms;
-        let rest = self.level.checked_sub(1000);
-        self.level = rest.unwrap_or(self.level);
-        rest.is_some()
-    }
+/// How many messages of one client, as `rate` a second: in thousandths of one.
+const fn flow(rate: u32) -> Flow {
+    Flow { token: 1000, each_ms: rate as u64, most: rate as u64 * 1000 * BURST_S }
 }
 
 /// What patience is about.
@@ -297,7 +284,6 @@ impl Realm {
         self.timers.insert((timer_ms, Timer::Alive(conn)));
         *self.sites.entry(knock.site).or_default() += 1;
         let id = knock.id.clone();
-        let level = u64::from(self.config.message_rate) * 1000 * Bucket::BURST;
         let client = Client {
             id: knock.id,
             token: knock.token,
@@ -306,7 +292,7 @@ impl Realm {
             network: knock.network,
             heard_ms: now_ms,
             timer_ms,
-            bucket: Bucket { level, filled_ms: now_ms },
+            bucket: Bucket::full(now_ms, flow(self.config.message_rate)),
             rooms,
         };
         self.clients.insert(conn, Box::new(client));
@@ -333,7 +319,7 @@ impl Realm {
     pub fn handle_frame(&mut self, now_ms: u64, conn: Conn) -> bool {
         let Some(client) = self.clients.get_mut(&conn) else { return false };
         client.heard_ms = now_ms;
-        if !client.bucket.take(now_ms, self.config.message_rate) {
+        if !client.bucket.take(now_ms, flow(self.config.message_rate)) {
             self.counts.too_fast += 1;
             self.close(conn, 1008);
             return false;
