@@ -1,0 +1,3 @@
+//! The keeper on the card: first boot, both servers, watchdog, updates.
+
+fn main() {}
