@@ -1,2 +1,11 @@
 //! What a Nightjar card decides without I/O: partitions, settings, bundles, updates, health.
 //! The words are those of `image/card.md`.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod facts;
+pub mod layout;
