@@ -67,7 +67,7 @@ fn firmware(path: &Path) -> Result<Slot, Failure> {
         Failure::Trouble(format!("autoboot.txt of {}: {error}", path.display()))
     })?;
     let trial = image.remove(AUTOBOOT, WISH)?;
-    let partition = if trial { autoboot.trial() } else { autoboot.partition() };
+    let partition = if trial { autoboot.trial } else { autoboot.partition };
     Ok(Slot { partition, trial })
 }
 
@@ -86,7 +86,7 @@ fn load(boot: &Boot, slot: Slot, scratch: &Path) -> Result<Machine, Failure> {
         command_line.push(' ');
         command_line.push_str(word);
     }
-    let mut take = |name: &str| {
+    let mut take = |name: &str| -> Result<PathBuf, Failure> {
         let path = scratch.join(name);
         let bytes = image.read(slot.partition, name)?;
         fs::write(&path, bytes).map_err(|error| trouble(&path, &error))?;

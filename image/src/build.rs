@@ -77,7 +77,7 @@ fn repository() -> Result<PathBuf, Failure> {
 /// The path from Debian: everything but our own programs comes as Debian's packages.
 fn from_debian(
     build: &Build,
-    facts: &Facts,
+    facts: &Facts<'_>,
     repository: &Path,
     folder: &Path,
     screen: &Mutex<Screen>,
@@ -103,7 +103,7 @@ fn from_debian(
     if model.is_none() {
         say(screen, "No model on this machine (nightjar model fetch): this card sees motion only.");
     }
-    let wanted = LATER_MODULES.into_iter().chain(facts.modules());
+    let wanted = LATER_MODULES.into_iter().chain(facts.modules.split_whitespace());
     root::lay_out(
         &root,
         &root::Parts {
@@ -121,13 +121,14 @@ fn from_debian(
     let squashed = folder.join("root.squashfs");
     root::squash(&root, &squashed)?;
     say(screen, "4/4 kernel and first steps");
-    let boot = boot(facts, repository, folder, &debian, &kernel)?;
-    Ok(Card { boot, root: squashed, settings: None })
+    let boot = boot(&build.board, facts, repository, folder, &debian, &kernel)?;
+    Ok(Card { boot, root: squashed, settings: String::new() })
 }
 
 /// Lays out what the boot partitions hold.
 fn boot(
-    facts: &Facts,
+    name: &str,
+    facts: &Facts<'_>,
     repository: &Path,
     folder: &Path,
     debian: &debian::Debian,
@@ -137,14 +138,16 @@ fn boot(
     let _ = fs::remove_dir_all(&boot);
     fs::create_dir_all(&boot).map_err(|error| trouble(&boot, &error))?;
     let image = debian.kernel().join("boot").join(format!("vmlinuz-{}", debian.release()));
-    first::pack(&image, &boot.join(facts.kernel()))?;
+    first::pack(&image, &boot.join(facts.kernel))?;
     let modules = debian.kernel().join("lib/modules").join(debian.release());
     let first = kernel.in_order(FIRST_MODULES)?;
     let first: Vec<_> = first.iter().map(|path| modules.join(path)).collect();
-    let board = repository.join("board").join(facts.board());
+    let board = repository.join("board").join(name);
     let busybox = debian.files("busybox-static").join("bin/busybox");
     first::write(&boot.join("initrd.gz"), &board.join("init"), &busybox, &first)?;
-    card::command_lines(&board, facts, &boot)?;
+    let words = board.join("cmdline");
+    let words = fs::read_to_string(&words).map_err(|error| trouble(&words, &error))?;
+    card::command_lines(&words, facts, &boot)?;
     Ok(boot)
 }
 

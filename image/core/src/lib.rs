@@ -7,5 +7,6 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod autoboot;
 pub mod facts;
 pub mod layout;

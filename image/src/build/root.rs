@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 const APPLETS: &[&str] = &[
     "[", "ash", "awk", "basename", "blkid", "cat", "chmod", "chown", "cp", "cut", "date", "dd", "df",
     "dirname", "dmesg", "echo", "env", "expr", "false", "find", "free", "grep", "head", "hostname", "id",
-    "ifconfig", "init", "ip", "kill", "ln", "ls", "lsmod", "md5sum", "mkdir", "mknod", "modprobe", "mount",
+    "ifconfig", "init", "ip", "kill", "ln", "ls", "lsmod", "md5sum", "mdev", "mkdir", "mknod", "modprobe", "mount",
     "mv", "nc", "partprobe", "pidof", "poweroff", "printf", "ps", "rdate", "readlink", "reboot", "rm",
     "rmdir", "route", "sed", "seq", "setpriv", "sh", "sha256sum", "sleep", "sort", "stat", "stty", "swapoff",
     "sync", "sysctl", "tail", "test", "timeout", "touch", "tr", "true", "udhcpc", "umount", "uname", "wc",
@@ -63,7 +63,7 @@ pub(crate) fn lay_out(root: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
         copy(model, &root.join("usr/share/nightjar/model.tflite"))?;
     }
     modules(root, parts)?;
-    overlay(&parts.repository.join("board/every/overlay"), root)?;
+    overlay(&parts.repository.join("board/overlay"), root)?;
     for (name, text) in parts.about {
         write(&root.join("etc/nightjar").join(name), text)?;
     }
