@@ -53,12 +53,12 @@ pub(crate) fn run(build: &Build, screen: &Mutex<Screen>) -> Result<(), Failure> 
     let folder = cross::target(&repository).join("card").join(&build.board);
     fs::create_dir_all(&folder).map_err(|error| trouble(&folder, &error))?;
     let out = build.out.clone().unwrap_or_else(|| folder.join(format!("nightjar-{}.img", build.board)));
-    if build.from_debian {
-        let parts = from_debian(build, &facts, &repository, &folder, screen)?;
-        card::write(&parts, &facts, &out)?;
+    let (boot, root) = if build.from_debian {
+        from_debian(build, &facts, &repository, &folder, screen)?
     } else {
-        buildroot::build(build, &repository, &folder, &out, screen)?;
-    }
+        buildroot::build(build, &repository, &folder, screen)?
+    };
+    card::write(&Card { boot, root, settings: String::new() }, &facts, &out)?;
     say(screen, &format!("The card's image is {}", out.display()));
     Ok(())
 }
@@ -81,7 +81,7 @@ fn from_debian(
     repository: &Path,
     folder: &Path,
     screen: &Mutex<Screen>,
-) -> Result<Card, Failure> {
+) -> Result<(PathBuf, PathBuf), Failure> {
     if build.board != "qemu-arm64" {
         return Err(Failure::Usage("--from-debian builds qemu-arm64 only".into()));
     }
@@ -122,7 +122,7 @@ fn from_debian(
     root::squash(&root, &squashed)?;
     say(screen, "4/4 kernel and first steps");
     let boot = boot(&build.board, facts, repository, folder, &debian, &kernel)?;
-    Ok(Card { boot, root: squashed, settings: String::new() })
+    Ok((boot, squashed))
 }
 
 /// Lays out what the boot partitions hold.
@@ -155,7 +155,7 @@ fn boot(
 fn about(build: &Build, repository: &Path) -> Result<Vec<(&'static str, String)>, Failure> {
     let read = |path: &Path| fs::read_to_string(path).map_err(|error| trouble(path, &error));
     let facts = read(&repository.join("board").join(&build.board).join("facts"))?;
-    let version = build.version.clone().unwrap_or_else(|| env!("CARGO_PKG_VERSION").into());
+    let version = version(build);
     let mut about = vec![
         ("facts", format!("BOARD={}\n{facts}", build.board)),
         ("version", format!("{version}\n")),
@@ -164,6 +164,11 @@ fn about(build: &Build, repository: &Path) -> Result<Vec<(&'static str, String)>
         about.push(("update.pub", read(key)?));
     }
     Ok(about)
+}
+
+/// What the card calls itself.
+fn version(build: &Build) -> &str {
+    build.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"))
 }
 
 fn say(screen: &Mutex<Screen>, line: &str) {
