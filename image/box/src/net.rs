@@ -27,9 +27,6 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) fn new(place: &Place, hostname: &str, journal: &Journal) -> Self {
-        if let Err(error) = fs::create_dir_all(place.at("/run/nightjar/net")) {
-            journal.say(&format!("the network's folder: {error}"));
-        }
         up(place, "lo", journal);
         Self { place: place.clone(), hostname: hostname.into(), interfaces: BTreeMap::new() }
     }
@@ -69,16 +66,15 @@ impl Network {
     }
 
     /// busybox's client: in the foreground, asking for time servers, too, and never giving up.
+    /// `/usr/share/udhcpc/default.script` applies what it hears.
     fn dhcp(&self, name: &str) -> Option<Spec> {
-        let script = self.place.at("/usr/share/nightjar/dhcp");
         let host = format!("hostname:{}", self.hostname);
-        let words = ["-f", "-i", name, "-x", &host, "-O", "ntpsrv", "-t", "5", "-T", "2"];
-        let mut args: Vec<_> = words.iter().map(Into::into).collect();
-        args.extend(["-A".into(), "10".into(), "-s".into(), script.into()]);
+        let words =
+            ["-f", "-i", name, "-x", &host, "-O", "ntpsrv", "-t", "5", "-T", "2", "-A", "10"];
         Some(Spec {
             name: format!("dhcp-{name}"),
             program: self.place.program("udhcpc")?,
-            args,
+            args: words.iter().map(Into::into).collect(),
             person: None,
             env: Vec::new(),
             terms: OTHERS,

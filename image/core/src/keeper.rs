@@ -9,6 +9,8 @@
 //! ```
 //! At a stop the stages end one after the other: who writes first, what it leans on next.
 
+use alloc::vec::Vec;
+
 /// The first pause after a child ended, ms; each further one is twice as long ...
 const PAUSE_MS: u64 = 1_000;
 /// ... up to this.
