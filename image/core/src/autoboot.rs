@@ -48,7 +48,8 @@ impl Autoboot {
             if let Some(name) = line.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
                 section = name;
             }
-            let Some(("boot_partition", value)) = line.split_once('=').map(|(k, v)| (k.trim(), v.trim()))
+            let Some(("boot_partition", value)) =
+                line.split_once('=').map(|(k, v)| (k.trim(), v.trim()))
             else {
                 continue;
             };
@@ -88,7 +89,8 @@ mod tests {
             let autoboot = Autoboot::from_partition(partition);
             assert_eq!(Autoboot::parse(autoboot.text().as_bytes()), Ok(autoboot));
         }
-        let by_hand = b" boot_partition = 3\r\n[none]\nboot_partition=1\n[tryboot]\nboot_partition=2";
+        let by_hand =
+            b" boot_partition = 3\r\n[none]\nboot_partition=1\n[tryboot]\nboot_partition=2";
         assert_eq!(Autoboot::parse(by_hand), Ok(Autoboot { partition: 3, trial: 2 }));
     }
 

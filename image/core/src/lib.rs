@@ -4,9 +4,11 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
 pub mod autoboot;
 pub mod facts;
+pub mod keeper;
 pub mod layout;
