@@ -25,6 +25,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("thumb", 30),
     ("gap", 30),
     ("store", 20),
+    ("box_socket", 20),
     ("model", 20),
     ("camera", 20),
     ("config", 12),
