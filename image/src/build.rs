@@ -52,7 +52,8 @@ pub(crate) fn run(build: &Build, screen: &Mutex<Screen>) -> Result<(), Failure> 
     let facts = card::board(&build.board)?;
     let folder = cross::target(&repository).join("card").join(&build.board);
     fs::create_dir_all(&folder).map_err(|error| trouble(&folder, &error))?;
-    let out = build.out.clone().unwrap_or_else(|| folder.join(format!("nightjar-{}.img", build.board)));
+    let out =
+        build.out.clone().unwrap_or_else(|| folder.join(format!("nightjar-{}.img", build.board)));
     let (boot, root) = if build.from_debian {
         from_debian(build, &facts, &repository, &folder, screen)?
     } else {
@@ -68,7 +69,8 @@ fn repository() -> Result<PathBuf, Failure> {
     let here = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     let here = here.map_or_else(std::env::current_dir, Ok);
     let here = here.map_err(|error| Failure::Trouble(error.to_string()))?;
-    let is_clone = |folder: &&Path| folder.join("board").is_dir() && folder.join("buildroot").is_dir();
+    let is_clone =
+        |folder: &&Path| folder.join("board").is_dir() && folder.join("buildroot").is_dir();
     here.ancestors().find(is_clone).map(Path::to_path_buf).ok_or_else(|| {
         Failure::Trouble("build works in a clone of Nightjar: cd into it first".into())
     })

@@ -45,7 +45,10 @@ pub(super) fn build(
     let make = || make(build, &tree, repository, &out);
     let name = build.board.replace('-', "_");
     tool::run(make()?.arg(format!("nightjar_{name}_defconfig")))?;
-    say(screen, "3/3 build: an hour or more the first time; it takes up again where it was stopped");
+    say(
+        screen,
+        "3/3 build: an hour or more the first time; it takes up again where it was stopped",
+    );
     tool::show(&mut make()?)?;
     let images = out.join("images");
     Ok((images.join("boot"), images.join("rootfs.squashfs")))
