@@ -162,13 +162,10 @@ export function stateSentence(state, name) {
 }
 
 /** What an update is at; `sending` ({sent, total}, bytes) while it leaves this phone. Empty where there is none. */
-export function updateSentence({ state, version, percent, why }, sending = null) {
-  if (sending) {
-    const { sent, total } = sending;
-    return sent < total ? `Sending, ${Math.floor((sent / total) * 100)} %. Keep this page open.` : 'Checking the new version…';
-  }
+export function updateSentence({ state, version, why }, sending = null) {
+  if (sending) return sending.sent < sending.total ? 'Sending the new version. Keep this page open.' : 'Checking the new version…';
   const sentences = {
-    writing: `A new version arrives, ${percent} %.`,
+    writing: 'Another phone sends a new version.',
     staged: `Restarting into version ${version}…`,
     trial: `Version ${version} is on trial: it stays once it has watched well for a while.`,
     committed: `Version ${version} runs now.`,

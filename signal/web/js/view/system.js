@@ -25,10 +25,14 @@ export class System {
   /** Why the last update was not taken. */
   #trouble = '';
   #on = false;
+  /** This box has nothing below it; asked again on the next link. */
+  #none = false;
   #timer = 0;
   #facts = h('dl', { class: 'facts' });
   #words = h('p', { class: 'note', role: 'status', test: 'update-words' });
-  #progress = h('progress', { max: '100', 'aria-label': 'Update', hidden: true, test: 'update-progress' });
+  #progress = h('progress', { max: '100', 'aria-label': 'Update', test: 'update-progress' });
+  #percent = h('span', { class: 'percent', test: 'update-percent' });
+  #bar = h('div', { class: 'row progress', hidden: true }, this.#progress, this.#percent);
   #file = h('input', { type: 'file', hidden: true, 'aria-label': 'File of the new version', test: 'update-file', onchange: () => this.#choose() });
   #update = h('button', { type: 'button', class: 'button', test: 'update', onclick: () => this.#file.click() }, icon('up'), 'Update from a file');
   #cancel = h('button', { type: 'button', class: 'button', hidden: true, test: 'update-cancel', onclick: () => this.#sending?.abort.abort() }, 'Cancel');
@@ -44,14 +48,14 @@ export class System {
     this.#app = app;
     this.#country.input.value = region();
     const form = h('form', { onsubmit: (event) => this.#submit(event) }, this.#ssid.element, this.#passphrase.element, this.#country.element, h('div', { class: 'row' }, this.#join));
-    this.#wifi = h('details', { class: 'more', test: 'wifi' }, h('summary', {}, 'Wi-Fi'), form);
+    this.#wifi = h('details', { class: 'more', test: 'wifi' }, h('summary', {}, 'Change the Wi-Fi'), form);
     this.element = h(
       'section',
       { class: 'panel', 'aria-label': 'The device', hidden: true, test: 'system' },
       h('h2', {}, icon('box'), 'The device'),
       this.#facts,
       this.#words,
-      this.#progress,
+      this.#bar,
       h('div', { class: 'row' }, this.#update, this.#cancel, this.#file),
       this.#wifi,
       h('div', { class: 'row' }, this.#restart, this.#reset),
@@ -75,6 +79,7 @@ export class System {
     const connected = Boolean(device?.connected);
     const back = connected && !this.#connected;
     this.#connected = connected;
+    if (back) this.#none = false;
     if (back && this.#on) this.#look();
     this.#draw();
   }
@@ -97,9 +102,11 @@ export class System {
     const facts = [['System', state.version], ['Board', state.board], ['Address', `${state.hostname}.local`], ['Wi-Fi', wifiSentence(state.wifi)]];
     this.#facts.replaceChildren(...facts.map(([term, value]) => h('div', {}, h('dt', {}, term), h('dd', {}, value))));
     say(this.#words, this.#trouble || updateSentence(update, this.#sending));
-    this.#progress.hidden = !passing;
+    this.#bar.hidden = !passing;
     const share = this.#sending ? this.#sending.sent / this.#sending.total : update.state === 'writing' ? update.percent / 100 : 1;
-    set(this.#progress, 'value', share < 1 ? String(Math.floor(share * 100)) : false);
+    const percent = Math.floor(share * 100);
+    set(this.#progress, 'value', share < 1 ? String(percent) : false);
+    say(this.#percent, share < 1 ? `${percent} %` : '');
     this.#cancel.hidden = !this.#sending || share >= 1;
     this.#update.hidden = !this.#cancel.hidden;
     const idle = this.#connected && !passing;
@@ -110,11 +117,15 @@ export class System {
     clearTimeout(this.#timer);
     const device = this.#device;
     if (device.connected && !document.hidden && !this.#sending) {
-      const state = await device.json(ROUTE).catch((error) => (error.code === 'no_box' ? null : this.#state));
+      const state = await device.json(ROUTE).catch((error) => {
+        if (device === this.#device && error.status === 404) this.#none = true;
+        return this.#state;
+      });
       if (device !== this.#device) return;
-      if (!this.#sending) this.#state = state;
+      if (!this.#sending) this.#state = this.#none ? null : state;
       this.#draw();
     }
+    if (this.#none) return;
     clearTimeout(this.#timer);
     const pause = this.#sending || PASSING.includes(this.#state?.update.state) ? WATCH_EVERY_MS : LOOK_EVERY_MS;
     if (this.#on) this.#timer = setTimeout(() => this.#look(), pause);
