@@ -7,5 +7,9 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod autoboot;
+pub mod bundle;
 pub mod facts;
 pub mod layout;
+pub mod manifest;
+pub mod version;
