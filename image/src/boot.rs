@@ -67,7 +67,7 @@ fn firmware(path: &Path) -> Result<Slot, Failure> {
         Failure::Trouble(format!("autoboot.txt of {}: {error}", path.display()))
     })?;
     let trial = image.remove(AUTOBOOT, WISH)?;
-    let partition = if trial { autoboot.trial } else { autoboot.partition };
+    let partition = if trial { autoboot.trial() } else { autoboot.partition() };
     Ok(Slot { partition, trial })
 }
 

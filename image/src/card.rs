@@ -8,7 +8,7 @@ mod fat;
 
 use crate::failure::Failure;
 use crate::tool;
-use image_core::autoboot::Autoboot;
+use image_core::autoboot::{Autoboot, Slot};
 use image_core::facts::Facts;
 use image_core::layout::{Layout, Span};
 use std::fs::{self, File};
@@ -88,7 +88,7 @@ fn assemble(card: &Card, facts: &Facts<'_>, path: &Path) -> Result<(), Failure> 
         "AUTOBOOT",
         facts.autoboot_mib,
         &[
-            ("autoboot.txt".into(), Autoboot::from_partition(2).text().into()),
+            ("autoboot.txt".into(), Autoboot::new(Slot::A).text().into()),
             ("nightjar.toml".into(), card.settings.clone().into_bytes()),
         ],
     )?;

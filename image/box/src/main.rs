@@ -10,6 +10,7 @@ mod people;
 mod place;
 mod servers;
 mod supervise;
+mod update;
 
 use args::Command;
 use std::ffi::OsString;

@@ -9,6 +9,9 @@ extern crate alloc;
 extern crate std;
 
 pub mod autoboot;
+pub mod bundle;
 pub mod facts;
 pub mod keeper;
 pub mod layout;
+pub mod manifest;
+pub mod version;
