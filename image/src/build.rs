@@ -1,0 +1,182 @@
+//! `nightjar build BOARD`: a card's image from this clone.
+//!
+//! ```text
+//! --from-debian   programs (cargo) + kernel, libc, busybox (Debian) -> root, first steps -> card
+//! else            Buildroot, pinned and checked -> root, kernel, firmware -> card
+//! ```
+//! Both lay out the same overlay, programs and partitions; a card from Debian is for QEMU.
+
+mod buildroot;
+mod cross;
+mod debian;
+mod first;
+mod modules;
+mod root;
+
+use crate::card::{self, Card};
+use crate::failure::Failure;
+use crate::model;
+use crate::screen::{self, Screen};
+use crate::tool;
+use image_core::facts::Facts;
+use modules::Modules;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// What the kernel needs before it has a root file system, and what every card needs after it.
+const FIRST_MODULES: [&str; 3] = ["virtio_pci", "virtio_blk", "squashfs"];
+const LATER_MODULES: [&str; 4] = ["ext4", "vfat", "nls_cp437", "nls_ascii"];
+
+/// What is to be built.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Build {
+    /// A folder of `board/`.
+    pub(crate) board: String,
+    pub(crate) from_debian: bool,
+    /// Where the image goes; `target/card/BOARD/nightjar-BOARD.img` where it is not said.
+    pub(crate) out: Option<PathBuf>,
+    /// Who may sign updates of this card; nobody where it is not said.
+    pub(crate) public_key: Option<PathBuf>,
+    /// What the card calls itself; the workspace's version where it is not said.
+    pub(crate) version: Option<String>,
+    /// Who signs the update that is made beside the image; none is made where it is not said.
+    pub(crate) key: Option<PathBuf>,
+    /// Folders laid over the root file system, the last one on top.
+    pub(crate) overlays: Vec<PathBuf>,
+}
+
+/// Builds it and says where it lies.
+pub(crate) fn run(build: &Build, screen: &Mutex<Screen>) -> Result<(), Failure> {
+    let repository = repository()?;
+    let facts = card::board(&build.board)?;
+    let folder = cross::target(&repository).join("card").join(&build.board);
+    fs::create_dir_all(&folder).map_err(|error| trouble(&folder, &error))?;
+    let out =
+        build.out.clone().unwrap_or_else(|| folder.join(format!("nightjar-{}.img", build.board)));
+    let (boot, root) = if build.from_debian {
+        from_debian(build, &facts, &repository, &folder, screen)?
+    } else {
+        buildroot::build(build, &repository, &folder, screen)?
+    };
+    card::write(&Card { boot, root, settings: String::new() }, &facts, &out)?;
+    say(screen, &format!("The card's image is {}", out.display()));
+    Ok(())
+}
+
+/// The folder that this clone lies in: above the package that cargo runs, else above where we are.
+fn repository() -> Result<PathBuf, Failure> {
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let here = here.map_or_else(std::env::current_dir, Ok);
+    let here = here.map_err(|error| Failure::Trouble(error.to_string()))?;
+    let is_clone =
+        |folder: &&Path| folder.join("board").is_dir() && folder.join("buildroot").is_dir();
+    here.ancestors().find(is_clone).map(Path::to_path_buf).ok_or_else(|| {
+        Failure::Trouble("build works in a clone of Nightjar: cd into it first".into())
+    })
+}
+
+/// The path from Debian: everything but our own programs comes as Debian's packages.
+fn from_debian(
+    build: &Build,
+    facts: &Facts<'_>,
+    repository: &Path,
+    folder: &Path,
+    screen: &Mutex<Screen>,
+) -> Result<(PathBuf, PathBuf), Failure> {
+    if build.board != "qemu-arm64" {
+        return Err(Failure::Usage("--from-debian builds qemu-arm64 only".into()));
+    }
+    tool::require(&[
+        ("apt-get", "apt"),
+        ("dpkg-deb", "dpkg"),
+        ("depmod", "kmod"),
+        ("mksquashfs", "squashfs-tools"),
+        ("mke2fs", "e2fsprogs"),
+    ])?;
+    say(screen, "1/4 programs for the card's processor");
+    let programs = cross::build(repository)?;
+    say(screen, "2/4 Debian's packages for arm64");
+    let debian = debian::Debian::fetch(&folder.with_file_name("debian"))?;
+    let kernel = Modules::read(&debian.kernel(), debian.release())?;
+    say(screen, "3/4 root file system");
+    let root = folder.join("root");
+    let model = model::find();
+    if model.is_none() {
+        say(screen, "No model on this machine (nightjar model fetch): this card sees motion only.");
+    }
+    let wanted = LATER_MODULES.into_iter().chain(facts.modules.split_whitespace());
+    root::lay_out(
+        &root,
+        &root::Parts {
+            repository,
+            debian: &debian,
+            programs: &programs,
+            model: model.as_deref(),
+            modules: &kernel.in_order(wanted)?,
+            about: &about(build, repository)?,
+        },
+    )?;
+    for overlay in &build.overlays {
+        root::overlay(overlay, &root)?;
+    }
+    let squashed = folder.join("root.squashfs");
+    root::squash(&root, &squashed)?;
+    say(screen, "4/4 kernel and first steps");
+    let boot = boot(&build.board, facts, repository, folder, &debian, &kernel)?;
+    Ok((boot, squashed))
+}
+
+/// Lays out what the boot partitions hold.
+fn boot(
+    name: &str,
+    facts: &Facts<'_>,
+    repository: &Path,
+    folder: &Path,
+    debian: &debian::Debian,
+    kernel: &Modules,
+) -> Result<PathBuf, Failure> {
+    let boot = folder.join("boot");
+    let _ = fs::remove_dir_all(&boot);
+    fs::create_dir_all(&boot).map_err(|error| trouble(&boot, &error))?;
+    let image = debian.kernel().join("boot").join(format!("vmlinuz-{}", debian.release()));
+    first::pack(&image, &boot.join(facts.kernel))?;
+    let modules = debian.kernel().join("lib/modules").join(debian.release());
+    let first = kernel.in_order(FIRST_MODULES)?;
+    let first: Vec<_> = first.iter().map(|path| modules.join(path)).collect();
+    let board = repository.join("board").join(name);
+    let busybox = debian.files("busybox-static").join("bin/busybox");
+    first::write(&boot.join("initrd.gz"), &board.join("init"), &busybox, &first)?;
+    let words = board.join("cmdline");
+    let words = fs::read_to_string(&words).map_err(|error| trouble(&words, &error))?;
+    card::command_lines(&words, facts, &boot)?;
+    Ok(boot)
+}
+
+/// What `/etc/nightjar` says of this card.
+fn about(build: &Build, repository: &Path) -> Result<Vec<(&'static str, String)>, Failure> {
+    let read = |path: &Path| fs::read_to_string(path).map_err(|error| trouble(path, &error));
+    let facts = read(&repository.join("board").join(&build.board).join("facts"))?;
+    let version = version(build);
+    let mut about = vec![
+        ("facts", format!("BOARD={}\n{facts}", build.board)),
+        ("version", format!("{version}\n")),
+    ];
+    if let Some(key) = &build.public_key {
+        about.push(("update.pub", read(key)?));
+    }
+    Ok(about)
+}
+
+/// What the card calls itself.
+fn version(build: &Build) -> &str {
+    build.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"))
+}
+
+fn say(screen: &Mutex<Screen>, line: &str) {
+    screen::lock(screen).say(line);
+}
+
+fn trouble(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::Trouble(format!("{}: {error}", path.display()))
+}
