@@ -12,3 +12,4 @@ pub mod autoboot;
 pub mod facts;
 pub mod keeper;
 pub mod layout;
+pub mod settings;
