@@ -26,7 +26,10 @@ const DATA_UUID: &str = "6e696768-746a-4172-8461-746100000001";
 /// The boards' facts.
 const BOARDS: &[(&str, &str)] = &[
     ("qemu-arm64", include_str!("../../board/qemu-arm64/facts")),
+    ("rpi3-64", include_str!("../../board/rpi3-64/facts")),
     ("rpi4-64", include_str!("../../board/rpi4-64/facts")),
+    ("rpi5-64", include_str!("../../board/rpi5-64/facts")),
+    ("rpizero2w-64", include_str!("../../board/rpizero2w-64/facts")),
 ];
 
 /// What a card is made of.

@@ -14,4 +14,5 @@ pub mod facts;
 pub mod keeper;
 pub mod layout;
 pub mod manifest;
+pub mod settings;
 pub mod version;
