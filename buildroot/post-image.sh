@@ -1,7 +1,7 @@
 #!/bin/sh
 # post-image.sh IMAGES BOARD: called by Buildroot when kernel and root file system are made. Gathers
-# what the boot partitions hold in IMAGES/boot, and what partition 1 holds besides in IMAGES/autoboot;
-# `nightjar build`, the one program that lays out a card, takes it from there.
+# what the boot partitions hold in IMAGES/boot; `nightjar build`, the one program that lays out a card,
+# takes it from there.
 set -eu
 
 images=$1
@@ -15,8 +15,8 @@ KERNEL='' DISK='' PARTITION=''
 # shellcheck source=/dev/null
 . "$board/facts"
 
-rm -rf "$boot" "$images/autoboot"
-mkdir -p "$boot" "$images/autoboot"
+rm -rf "$boot"
+mkdir -p "$boot"
 
 # A firmware unpacks it again (Raspberry Pi's documentation, boot options: arm_64bit), as QEMU does.
 gzip -9n <"$images/Image" >"$boot/$KERNEL"
@@ -34,8 +34,8 @@ if [ -f "$board/config.txt" ]; then
 		cp "$words" "$boot"
 	done
 fi
-# Boards without an EEPROM find their first program on partition 1 only.
-[ ! -f "$firmware/bootcode.bin" ] || cp "$firmware/bootcode.bin" "$images/autoboot"
+# The first program of boards without an EEPROM; `nightjar build` lays it on partition 1 too.
+[ ! -f "$firmware/bootcode.bin" ] || cp "$firmware/bootcode.bin" "$boot"
 
 # The two slots' command lines differ in root= alone.
 for slot in a:5 b:6; do
