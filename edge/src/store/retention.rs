@@ -217,6 +217,7 @@ impl Writer {
     /// Copies an event's parts in `number` to the tail, its record last.
     fn carry(&mut self, group: &mut Group, number: u32, entry: &super::Entry) -> Result<(), Fault> {
         let id = entry.event.id.0;
+        group.retells = true;
         for (tag, at) in entry.parts() {
             if tag == Tag::Event {
                 self.stage_event(group, entry.event.clone(), &Pictures::default())?;

@@ -122,6 +122,8 @@ pub(super) struct Group {
     records: Vec<(Location, Tag, u64, Vec<u8>)>,
     /// Events as the group leaves them.
     events: HashMap<u64, Event>,
+    /// It tells again of what was before.
+    pub(super) retells: bool,
 }
 
 impl Writer {
@@ -278,6 +280,7 @@ impl Writer {
     pub(super) fn stage(&mut self, group: &mut Group, change: &Change) -> Result<(), Fault> {
         match change {
             Change::Opened { event, pictures } | Change::Improved { event, pictures } => {
+                group.retells |= matches!(change, Change::Improved { .. });
                 if self.deleted.contains(&event.id.0) {
                     return Ok(());
                 }
@@ -332,8 +335,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Syncs a group and takes it into the index; the events that are listed by that.
-    pub(super) fn settle(&mut self, group: Group) -> Result<Vec<EventId>, Fault> {
+    /// Syncs a group and takes it into the index; the events that are listed by that. The log's
+    /// last word is of now: the next start takes it for the time until which the box was on.
+    pub(super) fn settle(&mut self, mut group: Group) -> Result<Vec<EventId>, Fault> {
+        if group.retells {
+            self.append_beat(&mut group)?;
+        }
         self.log.sync()?;
         let ids: Vec<EventId> = group.events.keys().copied().map(EventId).collect();
         let taken = if self.is_behind() { Ok(false) } else { self.take_in(&group).map(|()| true) };
@@ -504,9 +511,13 @@ impl Writer {
     /// Says in the log that the box is alive.
     fn beat(&mut self) -> Result<(), Fault> {
         let mut group = Group::default();
-        let now = self.clock.unix_ms().0.to_be_bytes();
-        self.append(&mut group, Tag::Beat, 0, &now)?;
+        self.append_beat(&mut group)?;
         self.settle(group).map(drop)
+    }
+
+    fn append_beat(&mut self, group: &mut Group) -> Result<(), Fault> {
+        let now = self.clock.unix_ms().0.to_be_bytes();
+        self.append(group, Tag::Beat, 0, &now)
     }
 
     pub(super) fn harden(&mut self) -> Result<(), Fault> {
@@ -538,7 +549,8 @@ impl Writer {
 
     /// Ends every open event at `last`, or at its start where that is later.
     fn close_open(&mut self, last: UnixMs) -> Result<(), Fault> {
-        let mut group = Group::default();
+        // Before anything else was written, the last word is still the earlier run's.
+        let mut group = Group { retells: self.is_looked_after, ..Group::default() };
         let open: Vec<u64> = self.open.keys().copied().collect();
         for id in open {
             self.stage(&mut group, &Change::Closed { id: EventId(id), ended: last })?;
