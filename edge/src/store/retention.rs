@@ -10,11 +10,15 @@ use edge_core::retain::{DAY_MS, Limits, Segment, Verdict, is_old, verdicts};
 use edge_core::time::UnixMs;
 use std::collections::{BTreeSet, HashMap};
 
+/// Segments that go at one look: on a slow card each takes some tenths of a second, for which
+/// all else waits.
+const LOOK_SEGMENTS: usize = 4;
 /// Events forgotten for their age that share one sync.
 const GROUP_BURIALS: usize = 256;
 
 impl Writer {
-    /// Looks over all segments and deletes or keeps each.
+    /// Looks over all segments and deletes or keeps each. Of many that are to go only the first
+    /// do; the next look goes on with them.
     pub(super) fn retain(&mut self) -> Result<(), Fault> {
         self.retained = self.log.tail();
         let numbers: Vec<u32> = self.log.segments().keys().copied().collect();
@@ -23,17 +27,26 @@ impl Writer {
         let limits = Limits { keep_bytes: self.room(), keep_days: self.limits.keep_days };
         verdicts(&facts, limits, self.day(), &mut decided);
         let mut done = Ok(());
+        let mut dropped = 0;
         for (number, verdict) in numbers.into_iter().zip(decided) {
             if verdict == Verdict::Keep {
                 continue;
             }
+            if dropped == LOOK_SEGMENTS {
+                self.retained = 0;
+                return done;
+            }
+            self.shared.pulse.beat(self.clock.now());
             match self.drop_segment(number) {
                 // To carry what is pinned needs room, or it cannot be read: the next may go.
                 Err(Fault::Card(error)) => {
                     self.resume()?;
                     done = Err(Fault::Card(error));
                 }
-                dropped => dropped?,
+                result => {
+                    result?;
+                    dropped += 1;
+                }
             }
         }
         self.retained = self.log.tail();
@@ -56,6 +69,7 @@ impl Writer {
             })?;
             let Some(last) = old.last() else { return Ok(()) };
             first = last.0 + 1;
+            self.shared.pulse.beat(self.clock.now());
             let mut group = Group::default();
             for id in &old {
                 self.append(&mut group, Tag::Gone, id.0, &[])?;

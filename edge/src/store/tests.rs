@@ -13,6 +13,7 @@ mod disk;
 mod errors;
 mod faults;
 mod history;
+mod room;
 mod rot;
 mod times;
 

@@ -98,8 +98,10 @@ pub(super) struct Writer {
     beaten: Instant,
     hardened: Instant,
     rounded: Instant,
-    /// The tail when retention last looked.
+    /// The tail when retention last came to an end; another number while it has more to do.
     pub(super) retained: u32,
+    /// Single events that are too old are to be forgotten once it has.
+    is_burial_due: bool,
     /// Lowest and highest event id in segments that are no longer written.
     pub(super) spans: HashMap<u32, Option<(u64, u64)>>,
     dirty: bool,
@@ -185,6 +187,7 @@ impl Writer {
             hardened: now,
             rounded: now,
             retained: 0,
+            is_burial_due: false,
             spans: HashMap::new(),
             dirty: false,
             is_looked_after: false,
@@ -488,6 +491,7 @@ impl Writer {
             self.take_ballast();
             self.plan_scrub();
         }
+        self.is_burial_due |= round;
         self.place_events();
         self.scrub();
         if !self.is_whole() {
@@ -497,7 +501,9 @@ impl Writer {
             let retained = self.retain();
             self.note_fault(retained);
         }
-        if round && self.is_whole() {
+        // What goes with its segment needs no burial of its own.
+        if self.is_burial_due && self.log.tail() == self.retained && self.is_whole() {
+            self.is_burial_due = false;
             let buried = self.bury_old();
             self.note_fault(buried);
         }
