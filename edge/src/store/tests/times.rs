@@ -249,6 +249,21 @@ fn damage_that_a_reader_meets_is_counted_once() {
 }
 
 #[test]
+fn a_segment_that_retention_took_meanwhile_is_no_damage() {
+    let mut sim = Sim::open(Memory::default()).unwrap();
+    let first = sim.record_now();
+    while sim.writer.log.tail() < 3 {
+        sim.record_now();
+    }
+    scrub(&mut sim);
+    // The file goes before the index forgets.
+    sim.writer.log.delete(1).unwrap();
+    assert_eq!(sim.store.thumbnail(first).unwrap(), None);
+    sim.pass(10);
+    assert_eq!((sim.store.figures().unwrap().quarantined, reports(&sim)), (0, 0));
+}
+
+#[test]
 fn an_index_made_anew_shows_the_newest_first_and_brings_nothing_back() {
     let mut sim = Sim::open(Memory::default()).unwrap();
     sim.writer.limits.keep_bytes = 1 << 30;
