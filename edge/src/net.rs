@@ -6,6 +6,7 @@
 mod offers;
 mod places;
 mod session;
+mod together;
 mod workers;
 
 use crate::api::House;

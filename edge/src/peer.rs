@@ -15,11 +15,13 @@ mod dtls;
 mod empty;
 pub mod gather;
 pub mod inflow;
+mod mend;
 pub mod offer;
 
 use crate::api::Response;
 use crate::identity::Identity;
 use dtls::Batches;
+pub use dtls::Datagrams;
 use edge_core::link::Ask;
 use edge_core::link::head::{RequestHead, ResponseHead};
 use edge_core::link::legacy::{self, Legacy};
@@ -35,7 +37,7 @@ use std::time;
 use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::channel::{ChannelData, ChannelId};
 use str0m::config::DtlsVersion;
-use str0m::net::{Protocol, Receive, Transmit};
+use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, IceConnectionState, Input, Rtc, RtcConfig, RtcError};
 
 /// Bytes that one session's channels may hold; our own limits lie below.
@@ -106,8 +108,8 @@ pub struct Reply {
 /// What the owner of the sockets does next.
 #[derive(Debug)]
 pub enum Output {
-    /// Send this datagram.
-    Transmit(Transmit),
+    /// Send these.
+    Transmit(Datagrams),
     /// Have the API answer this.
     Work(Box<Work>),
     /// Nothing until then, but for an input.
@@ -444,22 +446,25 @@ impl Session {
     // --- the transport ---
 
     fn poll_rtc(&mut self, now: Moment) -> Step {
-        if let Some(datagram) = self.batches.poll() {
-            return Step::Out(Output::Transmit(datagram));
+        if let Some(datagrams) = self.batches.poll(now.ms) {
+            return Step::Out(Output::Transmit(datagrams));
         }
         if !self.rtc.is_alive() {
             return Step::Out(Output::End);
         }
         match self.rtc.poll_output() {
+            Ok(str0m::Output::Transmit(datagram)) if self.batches.follow(&datagram) => Step::Again,
             Ok(str0m::Output::Transmit(datagram)) => {
-                self.batches.follow(&datagram);
-                Step::Out(Output::Transmit(datagram))
+                Step::Out(Output::Transmit(datagram.into()))
             }
-            Ok(str0m::Output::Timeout(_)) if self.closing => Step::Out(Output::End),
+            Ok(str0m::Output::Timeout(_)) if self.closing && self.batches.due().is_none() => {
+                Step::Out(Output::End)
+            }
             Ok(str0m::Output::Timeout(at)) => {
                 // A started millisecond counts whole, or the last of it would be spent waking.
                 let wait = at.saturating_duration_since(now.std).as_micros().div_ceil(1000);
                 Step::Until(now.ms.plus_ms(u64::try_from(wait).unwrap_or(u64::MAX)))
+                    .no_later_than(self.batches.due())
             }
             Ok(str0m::Output::Event(event)) => {
                 self.handle_event(now, &event);

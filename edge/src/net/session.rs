@@ -1,7 +1,7 @@
 //! The task of one session: its sockets, its timer, its inbox.
 
 use super::places::{Places, Standing};
-use super::{moment, workers};
+use super::{moment, together, workers};
 use crate::clock::Clock;
 use crate::peer::gather::{self, SERVERS};
 use crate::peer::{Output, Reply, Session, offer};
@@ -233,12 +233,11 @@ impl Task {
     fn drain(&mut self) -> Option<std::time::Instant> {
         loop {
             match self.session.poll_output(moment(self.clock)) {
-                Output::Transmit(datagram) => {
-                    let socket = self.sockets.iter().find(|s| s.local == datagram.source);
-                    // A datagram that cannot leave now is a lost datagram.
-                    let _ = socket.map(|socket| {
-                        socket.io.get_ref().send_to(&datagram.contents, datagram.destination)
-                    });
+                Output::Transmit(datagrams) => {
+                    let socket = self.sockets.iter().find(|s| s.local == datagrams.source);
+                    if let Some(socket) = socket {
+                        together::send(socket.io.get_ref(), &datagrams);
+                    }
                 }
                 Output::Work(work) => {
                     #[cfg(feature = "faults")]

@@ -138,9 +138,9 @@ impl World {
     fn drain_box(&mut self) -> time::Instant {
         loop {
             match self.session.poll_output(self.moment()) {
-                Output::Transmit(datagram) => {
-                    if (datagram.source, datagram.destination) == (self.box_at, self.phone_at) {
-                        self.fly(false, &datagram.contents);
+                Output::Transmit(datagrams) => {
+                    if (datagrams.source, datagrams.destination) == (self.box_at, self.phone_at) {
+                        datagrams.each().for_each(|datagram| self.fly(false, datagram));
                     }
                 }
                 Output::Work(work) => {
