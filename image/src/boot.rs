@@ -67,7 +67,7 @@ fn firmware(path: &Path) -> Result<Slot, Failure> {
         Failure::Trouble(format!("autoboot.txt of {}: {error}", path.display()))
     })?;
     let trial = image.remove(AUTOBOOT, WISH)?;
-    let partition = if trial { autoboot.trial } else { autoboot.partition };
+    let partition = if trial { autoboot.trial() } else { autoboot.partition() };
     Ok(Slot { partition, trial })
 }
 
@@ -78,10 +78,8 @@ fn load(boot: &Boot, slot: Slot, scratch: &Path) -> Result<Machine, Failure> {
     let words = image.read(slot.partition, &format!("cmdline-{letter}.txt"))?;
     let mut command_line = String::from_utf8_lossy(&words).trim().to_owned();
     let trial = u8::from(slot.trial);
-    let told = [
-        format!("nightjar.partition={}", slot.partition),
-        format!("nightjar.tryboot={trial}"),
-    ];
+    let told =
+        [format!("nightjar.partition={}", slot.partition), format!("nightjar.tryboot={trial}")];
     for word in told.iter().chain(&boot.append) {
         command_line.push(' ');
         command_line.push_str(word);

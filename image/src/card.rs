@@ -8,7 +8,7 @@ mod fat;
 
 use crate::failure::Failure;
 use crate::tool;
-use image_core::autoboot::Autoboot;
+use image_core::autoboot::{Autoboot, Slot};
 use image_core::facts::Facts;
 use image_core::layout::{Layout, Span};
 use std::fs::{self, File};
@@ -73,9 +73,8 @@ pub(crate) fn boot_part(folder: &Path, facts: &Facts<'_>) -> Result<Vec<u8>, Fai
 /// Writes the image to `out`, whole or not at all.
 pub(crate) fn write(card: &Card, facts: &Facts<'_>, out: &Path) -> Result<(), Failure> {
     let part = out.with_extension("part");
-    let done = assemble(card, facts, &part).and_then(|()| {
-        fs::rename(&part, out).map_err(|error| trouble(out, &error))
-    });
+    let done = assemble(card, facts, &part)
+        .and_then(|()| fs::rename(&part, out).map_err(|error| trouble(out, &error)));
     if done.is_err() {
         let _ = fs::remove_file(&part);
     }
@@ -85,10 +84,14 @@ pub(crate) fn write(card: &Card, facts: &Facts<'_>, out: &Path) -> Result<(), Fa
 fn assemble(card: &Card, facts: &Facts<'_>, path: &Path) -> Result<(), Failure> {
     let layout = Layout::new(facts);
     let span = |nr| layout.span(nr).unwrap_or_default();
-    let autoboot = fat::format("AUTOBOOT", facts.autoboot_mib, &[
-        ("autoboot.txt".into(), Autoboot::from_partition(2).text().into()),
-        ("nightjar.toml".into(), card.settings.clone().into_bytes()),
-    ])?;
+    let autoboot = fat::format(
+        "AUTOBOOT",
+        facts.autoboot_mib,
+        &[
+            ("autoboot.txt".into(), Autoboot::new(Slot::A).text().into()),
+            ("nightjar.toml".into(), card.settings.clone().into_bytes()),
+        ],
+    )?;
     let root = fs::read(&card.root).map_err(|error| trouble(&card.root, &error))?;
     let boot = boot_part(&card.boot, facts)?;
     let mut file = File::create(path).map_err(|error| trouble(path, &error))?;
@@ -129,7 +132,9 @@ fn data(path: &Path, span: Span) -> Result<(), Failure> {
     );
     tool::run(
         tool::command("mke2fs")
-            .args(["-q", "-F", "-t", "ext4", "-L", "data", "-U", DATA_UUID, "-m", "1", "-J", "size=4"])
+            .args([
+                "-q", "-F", "-t", "ext4", "-L", "data", "-U", DATA_UUID, "-m", "1", "-J", "size=4",
+            ])
             .args(["-E", &extended])
             .arg(path)
             .arg(format!("{}k", span.bytes() / 1024))

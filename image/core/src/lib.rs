@@ -9,7 +9,13 @@ extern crate alloc;
 extern crate std;
 
 pub mod autoboot;
+pub mod bundle;
 pub mod facts;
+pub mod health;
 pub mod keeper;
 pub mod layout;
+pub mod manifest;
+pub mod reboots;
 pub mod settings;
+pub mod sntp;
+pub mod version;

@@ -56,7 +56,11 @@ pub(super) fn format(label: &str, mib: u32, files: &[Named]) -> Result<Vec<u8>, 
     Ok(bytes.into_inner())
 }
 
-fn write<T: Read + Write + Seek>(system: &FileSystem<T>, path: &str, bytes: &[u8]) -> io::Result<()> {
+fn write<T: Read + Write + Seek>(
+    system: &FileSystem<T>,
+    path: &str,
+    bytes: &[u8],
+) -> io::Result<()> {
     let mut folder = system.root_dir();
     let mut name = path;
     while let Some((first, rest)) = name.split_once('/') {
