@@ -62,7 +62,7 @@ fn configuration(wifi: &Wifi) -> String {
         text
     });
     let _ = writeln!(text, "network={{\n\tssid={ssid}\n\tscan_ssid=1");
-    text += &match wifi.passphrase.as_deref() {
+    let secret = match wifi.passphrase.as_deref() {
         None | Some("") => "\tkey_mgmt=NONE\n".to_owned(),
         // 64 hexadecimal digits are the key itself, which WPA3 cannot use.
         Some(key) if key.len() == 64 => format!("\tpsk={key}\n"),
@@ -71,7 +71,7 @@ fn configuration(wifi: &Wifi) -> String {
             format!("\tkey_mgmt=WPA-PSK WPA-PSK-SHA256 SAE\n\tieee80211w=1\n\tpsk=\"{words}\"\n")
         }
     };
-    text + "}\n"
+    text + &secret + "}\n"
 }
 
 /// The child that drives `interface`.

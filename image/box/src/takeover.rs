@@ -151,7 +151,11 @@ fn read(path: &Path) -> io::Result<Option<String>> {
     }
     // As long as it was, for it may be written back.
     let text = String::from_utf8(bytes).unwrap_or_else(|error| {
-        error.into_bytes().iter().map(|it| if it.is_ascii() { char::from(*it) } else { '?' }).collect()
+        error
+            .into_bytes()
+            .iter()
+            .map(|it| if it.is_ascii() { char::from(*it) } else { '?' })
+            .collect()
     });
     Ok(Some(text))
 }
@@ -239,7 +243,10 @@ mod tests {
         let passphrase = settings.wifi.as_ref().and_then(|it| it.passphrase.as_deref());
         assert_eq!(passphrase, Some("hunter22"));
         let blank = card.text("boot/nightjar.toml").unwrap();
-        assert!(!blank.contains("hunter") && !card.text("data/box/seen.toml").unwrap().contains("hunter"));
+        assert!(
+            !blank.contains("hunter")
+                && !card.text("data/box/seen.toml").unwrap().contains("hunter")
+        );
         let mode = fs::metadata(card.0.join("data/box/nightjar.toml")).unwrap();
         assert_eq!(std::os::unix::fs::MetadataExt::mode(&mode) & 0o777, 0o600);
         assert_eq!(card.take_over(), settings, "a second start knows it still");
@@ -288,7 +295,9 @@ mod tests {
         card.write("boot/Factory-Reset.TXT", "");
         let settings = card.take_over();
         assert_eq!(settings.wifi, None, "its passphrase is forgotten, too");
-        assert!(!card.0.join("data/edge").exists() && !card.0.join("boot/Factory-Reset.TXT").exists());
+        assert!(
+            !card.0.join("data/edge").exists() && !card.0.join("boot/Factory-Reset.TXT").exists()
+        );
         assert_eq!(card.text("data/box/update").as_deref(), Some("highest=0.2.0\n"));
         fs::create_dir(card.0.join("data/edge")).unwrap();
         card.write("data/edge/store", "new events");

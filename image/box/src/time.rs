@@ -16,7 +16,7 @@ use std::time::Duration;
 const WITHIN: Duration = Duration::from_secs(2);
 /// Until the clock is set, and from then on.
 const SOON: Duration = Duration::from_secs(5);
-const LATER: Duration = Duration::from_secs(1_800);
+const LATER: Duration = Duration::from_mins(30);
 /// Below this, the clock is left alone.
 const STEP: Duration = Duration::from_millis(200);
 /// Servers that are asked, one after the other.
@@ -30,7 +30,8 @@ pub(crate) fn begin(place: &Place, named: Vec<String>, clock: Clock, journal: Ar
     thread::spawn(move || {
         let mut set = false;
         loop {
-            if let Some(server) = servers(&place, &named).iter().find(|it| set_by(it, clock).is_ok())
+            if let Some(server) =
+                servers(&place, &named).iter().find(|it| set_by(it, clock).is_ok())
             {
                 if !set {
                     journal.say(&format!("the clock is set by {server}"));

@@ -33,6 +33,9 @@ pub(crate) struct Shared {
     pub(crate) stopping: AtomicBool,
 }
 
+/// Hears what nightjar-edge said of itself.
+pub(crate) type Tell = Box<dyn Fn(Option<&Report<'_>>) + Send>;
+
 /// What the watch needs.
 pub(crate) struct Watch {
     pub(crate) place: Place,
@@ -43,8 +46,8 @@ pub(crate) struct Watch {
     /// The watchdog's patience, s.
     pub(crate) patience_s: u32,
     pub(crate) slowness: u32,
-    /// Hears once a second at least what nightjar-edge said.
-    pub(crate) tell: Box<dyn Fn(Option<&Report<'_>>) + Send>,
+    /// Called about once a second.
+    pub(crate) tell: Tell,
 }
 
 impl Watch {

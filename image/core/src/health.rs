@@ -62,11 +62,10 @@ impl<'a> Report<'a> {
         if let Some(missing) = ALWAYS.iter().find(|it| self.age(it).is_none()) {
             return Some(format!("there is no part {missing}"));
         }
-        let late = PARTS.iter().find_map(|(name, limit_ms)| {
+        PARTS.iter().find_map(|(name, limit_ms)| {
             let age_ms = self.age(name).filter(|it| *it > limit_ms.saturating_mul(slowness))?;
             Some(format!("{name} has made no progress for {} s", age_ms / 1_000))
-        });
-        late
+        })
     }
 
     fn age(&self, name: &str) -> Option<u64> {

@@ -40,7 +40,7 @@ fn unix_ns(stamp: u64) -> Option<u64> {
     let (seconds, fraction) = (stamp >> 32, stamp & 0xffff_ffff);
     let era = if seconds < EPOCH_S { 1 << 32 } else { 0 };
     let unix_s = (seconds + era).checked_sub(EPOCH_S).filter(|it| *it >= EARLIEST_S)?;
-    Some(unix_s * 1_000_000_000 + (fraction * 1_000_000_000 >> 32))
+    Some(unix_s * 1_000_000_000 + ((fraction * 1_000_000_000) >> 32))
 }
 
 #[cfg(test)]
