@@ -390,7 +390,7 @@ pub fn blanked(text: &str) -> String {
 /// radio network that `text` names without its passphrase, or names wrongly.
 pub fn take_over(text: &str, old: &Settings) -> (Settings, Vec<Mistake>) {
     let (mut new, mut mistakes) = read(text);
-    let names_wifi = mistakes.iter().any(|it| it.is_about_wifi());
+    let names_wifi = mistakes.iter().any(Mistake::is_about_wifi);
     match &mut new.wifi {
         Some(wifi) if wifi.passphrase.as_deref() == Some("") => {
             let known = old.wifi.as_ref().filter(|it| it.ssid == wifi.ssid);

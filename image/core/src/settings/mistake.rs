@@ -50,9 +50,9 @@ impl<'t> Mistakes<'t> {
     pub(super) fn add(&mut self, at: Range<usize>, words: String) {
         let before = self.text.get(..at.start).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
-        let sections = before.lines().filter(|it| it.trim_start().starts_with('['));
+        let mut sections = before.lines().filter(|it| it.trim_start().starts_with('['));
         let whole = self.text.lines().nth(line - 1).unwrap_or_default().trim_start();
-        let inside = sections.last().is_some_and(|it| it.contains("wifi"));
+        let inside = sections.next_back().is_some_and(|it| it.contains("wifi"));
         self.found.push(Mistake { line, words, wifi: inside || whole.contains("wifi") });
     }
 
