@@ -44,6 +44,8 @@ const STIRRING_MS: u64 = 400;
 const UNEXPLAINED_MS: u64 = 2_000;
 /// Motion that pauses for longer starts anew.
 const PAUSE_MS: u64 = 1_500;
+/// The same where no quiet frame says that it paused: a slow board looks at few frames.
+const UNSEEN_MS: u64 = 10_000;
 /// Quiet for this long closes a motion event.
 const QUIET_MS: u64 = 3_000;
 /// No motion event for this long after one closed,
@@ -175,13 +177,13 @@ impl Slot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stir {
     /// None, and none is believed before `until`.
-    Quiet {
-        until: Instant,
-    },
+    Quiet { until: Instant },
     Stirring {
         since: Instant,
         last: Instant,
         frames: u8,
+        /// The newest frame had none.
+        quiet: bool,
     },
     /// It has an event.
     Shown,
@@ -250,14 +252,17 @@ impl Watch {
         let least_ms = if watched_by_detector { UNEXPLAINED_MS } else { STIRRING_MS };
         match (self.stir, motion) {
             (Stir::Quiet { until }, Some(_)) if now.at >= until => {
-                self.stir = Stir::Stirring { since: now.at, last: now.at, frames: 1 };
+                self.stir = Stir::Stirring { since: now.at, last: now.at, frames: 1, quiet: false };
             }
-            (Stir::Stirring { last, .. }, _) if now.at.since_ms(last) > PAUSE_MS => {
+            (Stir::Stirring { last, quiet, .. }, motion)
+                if now.at.since_ms(last)
+                    > if quiet || motion.is_none() { PAUSE_MS } else { UNSEEN_MS } =>
+            {
                 self.stir = Stir::Quiet { until: now.at };
             }
             (Stir::Stirring { since, frames, .. }, Some(motion)) => {
                 let frames = frames.saturating_add(1);
-                self.stir = Stir::Stirring { since, last: now.at, frames };
+                self.stir = Stir::Stirring { since, last: now.at, frames, quiet: false };
                 if frames >= STIRRING_FRAMES && now.at.since_ms(since) >= least_ms {
                     let quality = motion_quality(&motion);
                     if self.open(now, Cause::Motion, "motion", 0.0, motion.bbox, quality, ids) {
@@ -265,8 +270,11 @@ impl Watch {
                     }
                 }
             }
+            (Stir::Stirring { since, last, frames, .. }, None) => {
+                self.stir = Stir::Stirring { since, last, frames, quiet: true };
+            }
             (Stir::Shown, motion) => self.follow_motion(now, motion),
-            (Stir::Quiet { .. } | Stir::Stirring { .. }, _) => {}
+            (Stir::Quiet { .. }, _) => {}
         }
     }
 
@@ -614,6 +622,17 @@ mod tests {
         (0..6_000).for_each(|frame| rig.motion(20_000 + frame * 100, 0.02));
         let opened = rig.words().iter().filter(|word| **word == "opened").count();
         assert_eq!(opened, 5, "ten minutes of wind are a few events, not hundreds");
+    }
+
+    #[test]
+    fn a_slow_board_sees_motion_in_the_few_frames_it_looks_at() {
+        let mut rig = Rig::new();
+        (0..3).for_each(|look| rig.motion(look * 4_000, 0.05));
+        assert_eq!(rig.words(), ["opened"], "no quiet frame said that it paused");
+        let mut rig = Rig::new();
+        (0..6).for_each(|look| rig.motion(look * 4_000, if look % 2 == 0 { 0.05 } else { 0.0 }));
+        (0..3).for_each(|look| rig.motion(60_000 + look * 11_000, 0.05));
+        assert!(rig.out.is_empty(), "quiet between, or nobody looked for too long");
     }
 
     #[test]

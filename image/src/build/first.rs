@@ -23,7 +23,7 @@ pub(crate) fn write(
     let out = BufWriter::new(File::create(file).map_err(trouble)?);
     let mut packed = GzBuilder::new().mtime(0).write(out, Compression::best());
     let mut entries: Vec<(String, u32, Vec<u8>)> = Vec::new();
-    for folder in ["bin", "dev", "modules", "proc", "root", "sys"] {
+    for folder in ["bin", "dev", "modules", "new", "proc", "sys"] {
         entries.push((folder.into(), FOLDER, Vec::new()));
     }
     entries.push(("init".into(), PROGRAM, read(init)?));
