@@ -152,15 +152,17 @@ impl Network {
     }
 
     /// busybox's client: in the foreground, asking for time servers, too, and never giving up.
-    /// `/usr/share/udhcpc/default.script` applies what it hears.
+    /// The script that applies what it hears is named: Debian's busybox looks for another.
     fn dhcp(&self, name: &str) -> Option<Spec> {
         let host = format!("hostname:{}", self.settings.hostname);
+        let script = ["-s", "/usr/share/udhcpc/default.script"];
         let words =
             ["-f", "-i", name, "-x", &host, "-O", "ntpsrv", "-t", "5", "-T", "2", "-A", "10"];
+        let words = words.into_iter().chain(script);
         Some(Spec {
             name: format!("dhcp-{name}"),
             program: self.place.program("udhcpc")?,
-            args: words.iter().map(Into::into).collect(),
+            args: words.map(Into::into).collect(),
             person: None,
             env: Vec::new(),
             terms: OTHERS,

@@ -179,7 +179,11 @@ fn busybox(root: &Path, debian: &Debian) -> Result<(), Failure> {
     for applet in APPLETS {
         link("busybox", &root.join("bin").join(applet))?;
     }
-    link("../bin/busybox", &root.join("sbin/init"))
+    // The kernel itself calls modprobe by this name, for a file system it does not know.
+    for applet in ["init", "modprobe"] {
+        link("../bin/busybox", &root.join("sbin").join(applet))?;
+    }
+    Ok(())
 }
 
 fn libraries(root: &Path, debian: &Debian) -> Result<(), Failure> {
@@ -211,12 +215,15 @@ fn modules(root: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Copies a tree over what is there, with the files' modes.
+/// Copies a tree over what is there, with the files' modes; links stay links.
 pub(super) fn overlay(from: &Path, to: &Path) -> Result<(), Failure> {
     make(to)?;
     for entry in entries(from)? {
         let there = to.join(entry.file_name().unwrap_or_default());
-        if entry.is_dir() {
+        if let Ok(to) = fs::read_link(&entry) {
+            let _ = fs::remove_file(&there);
+            symlink(to, &there).map_err(|error| trouble(&there, &error))?;
+        } else if entry.is_dir() {
             overlay(&entry, &there)?;
         } else {
             copy(&entry, &there)?;
