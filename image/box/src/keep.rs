@@ -11,6 +11,7 @@ use crate::update::{Restart, Updater};
 use crate::watchdog::{Shared, Watch};
 use crate::{names, people, servers, takeover, time};
 use image_core::facts::{self, Facts};
+use image_core::health::Report;
 use image_core::settings::Settings;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -228,7 +229,7 @@ fn watch(
         patience_s: board.watchdog_s,
         slowness: board.slowness,
         tell: Box::new(move |report| {
-            frames.store(report.is_some_and(|it| it.frames_flow()), Ordering::Relaxed);
+            frames.store(report.is_some_and(Report::frames_flow), Ordering::Relaxed);
             let good = report.is_some_and(|it| it.passes(slowness, camera, model));
             if let Some(restart) = updater.health(clock.now_ms(), good) {
                 let _ = wakes.send(Wake::Wish(Wish::Restart(restart)));

@@ -1,4 +1,4 @@
-//! Wi-Fi by wpa_supplicant: its configuration, in memory and for root's eyes alone, and what it
+//! Wi-Fi by `wpa_supplicant`: its configuration, in memory and for root's eyes alone, and what it
 //! says. The passphrase is written nowhere else.
 
 use crate::place::Place;
@@ -32,7 +32,7 @@ impl Radio {
         }
     }
 
-    /// After a line of wpa_supplicant's.
+    /// After a line of `wpa_supplicant`'s.
     pub(crate) fn heard(self, line: &str) -> Self {
         if line.contains("CTRL-EVENT-CONNECTED") {
             Self::Connected
@@ -46,7 +46,7 @@ impl Radio {
     }
 }
 
-/// Writes what wpa_supplicant reads at its start.
+/// Writes what `wpa_supplicant` reads at its start.
 pub(crate) fn configure(place: &Place, wifi: &Wifi) -> io::Result<()> {
     takeover::replace(&place.at(FILE), configuration(wifi).as_bytes())
 }
