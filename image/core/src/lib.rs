@@ -12,4 +12,5 @@ pub mod bundle;
 pub mod facts;
 pub mod layout;
 pub mod manifest;
+pub mod update;
 pub mod version;
