@@ -3,9 +3,12 @@
 
 use harness::data::Scratch;
 use harness::program::Program;
+use harness::socket::resident_kib;
 use harness::web::{self, Answer};
-use std::io::{Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixListener;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// A box with a demo camera that has listed an event.
@@ -230,4 +233,77 @@ fn an_event_with_its_pictures_is_read_starred_and_deleted() {
     assert_eq!(house.get(&path).status, 404);
     let snapshot = house.get("/api/v1/cameras/Yard/snapshot");
     assert_eq!(snapshot.header("content-type"), Some("image/jpeg"), "{}", snapshot.status);
+}
+
+/// A box below a new edge, for one connection: its first line, how many bytes came after it of
+/// as many as it reads, and whether they ended there.
+fn below(
+    tag: &str,
+    reads: u64,
+    says: &'static str,
+) -> (Program, Scratch, JoinHandle<(String, u64, bool)>) {
+    let scratch = Scratch::new(tag);
+    let socket = scratch.path().join("box.sock");
+    let listener = UnixListener::bind(&socket).expect("a socket");
+    let served = thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("the edge asks");
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        stream.read_line(&mut line).expect("a line");
+        let count = io::copy(&mut (&mut stream).take(reads), &mut io::sink()).expect("bytes");
+        stream.get_mut().write_all(says.as_bytes()).expect("the edge listens");
+        (line, count, count < reads)
+    });
+    let data = scratch.path().to_str().expect("a scratch path is UTF-8");
+    let socket = socket.to_str().expect("a scratch path is UTF-8");
+    let args = ["--data-dir", data, "--http", "127.0.0.1:0", "--camera", "demo:", "--box", socket];
+    (Program::start("nightjar-edge", &args), scratch, served)
+}
+
+/// The head of a bundle of so many bytes.
+fn bundle(edge: &Program, length: u64) -> TcpStream {
+    let head = "PUT /api/v1/system/update HTTP/1.1\r\nHost: localhost\r\nContent-Length:";
+    say(edge.address("http"), &format!("{head} {length}\r\n\r\n"))
+}
+
+#[test]
+fn a_bundle_passes_through_little_memory() {
+    const LENGTH: u64 = 64 << 20;
+    let says = "{\"percent\":99}\n{\"ok\":{\"version\":\"0.2.0\"}}\n";
+    let (edge, _scratch, served) = below("bundle", LENGTH, says);
+    let mut stream = bundle(&edge, LENGTH);
+    let before = resident_kib(edge.pid());
+    let mut most = before;
+    let chunk = vec![7; 1 << 20];
+    for _ in 0..LENGTH >> 20 {
+        stream.write_all(&chunk).expect("the box reads");
+        most = most.max(resident_kib(edge.pid()));
+    }
+    assert_eq!(status(stream), 200);
+    assert!(most - before < 8 * 1024, "{before} KiB before, {most} KiB while it passed");
+    let asked = format!("{{\"do\":\"update\",\"bytes\":{LENGTH}}}\n");
+    assert_eq!(served.join().expect("the box lives"), (asked, LENGTH, false));
+}
+
+#[test]
+fn a_bundle_is_refused_before_its_end_and_broken_off_with_its_client() {
+    let says = "{\"error\":{\"code\":\"older\",\"message\":\"it is older\"}}\n";
+    let (edge, _scratch, served) = below("refused", 1000, says);
+    let mut stream = bundle(&edge, 100_000_000);
+    stream.write_all(&[7; 2000]).expect("the box reads");
+    // The edge reads the no with the next bytes that come, until it has hung up.
+    while stream.write_all(&[7; 2000]).is_ok() && !served.is_finished() {}
+    let _ = stream.write_all(&[7; 2000]);
+    assert_eq!(status(stream), 422);
+    served.join().expect("the box lives");
+    let health = web::get(edge.address("http"), "/healthcheck");
+    assert_eq!(health.status, 200);
+
+    let (edge, _scratch, served) = below("broken", 100_000_000, "");
+    let mut stream = bundle(&edge, 100_000_000);
+    stream.write_all(&[7; 2000]).expect("the box reads");
+    drop(stream);
+    let (_, count, ended) = served.join().expect("the box lives");
+    assert!(ended && count <= 2000, "{count} bytes");
+    assert_eq!(web::get(edge.address("http"), "/healthcheck").status, 200);
 }

@@ -25,6 +25,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("thumb", 30),
     ("gap", 30),
     ("store", 20),
+    ("box_socket", 20),
     ("model", 20),
     ("camera", 20),
     ("config", 12),
@@ -36,8 +37,12 @@ const FLOORS: &[(&str, u8)] = &[
 ];
 
 /// The crates behind the wall; none knows another, and none knows a shell.
-const CORES: &[(&str, &str)] =
-    &[("edge-core", "edge/core"), ("edge-infer", "edge/infer"), ("signal-proto", "signal/proto")];
+const CORES: &[(&str, &str)] = &[
+    ("edge-core", "edge/core"),
+    ("edge-infer", "edge/infer"),
+    ("image-core", "image/core"),
+    ("signal-proto", "signal/proto"),
+];
 
 /// What stands at the top, besides dot files and licences.
 const TOP: &[&str] = &[

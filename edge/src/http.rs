@@ -10,11 +10,11 @@
 
 mod gate;
 
-use crate::api::{self, BODY_BYTES, Cache, House, Refusal, Request, Response};
+use crate::api::{self, BODY_BYTES, Cache, House, Refusal, Request, Response, Upload};
 use crate::principal::Principal;
 use crate::say;
 use crate::vitals::Pulse;
-use edge_core::rest::Method;
+use edge_core::rest::{Method, path};
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
@@ -181,11 +181,17 @@ fn answer(house: &House, request: &mut tiny_http::Request) -> Response {
     let word = request.method().as_str();
     let method = if word == "HEAD" { Some(Method::Get) } else { Method::from_word(word) };
     let Some(method) = method else { return Response::refuse(Refusal::Method) };
+    let target = request.url().to_owned();
+    if path::is_streamed(method.word(), &target) {
+        let length = request.body_length().and_then(|length| u32::try_from(length).ok());
+        let asked = Request { method, target: &target, if_none_match: None, body: &[] };
+        let upload = Upload { length, bytes: request.as_reader() };
+        return api::receive(house, &Principal::Owner, &asked, upload);
+    }
     let body = match read_body(request) {
         Ok(body) => body,
         Err(refusal) => return Response::refuse(refusal),
     };
-    let target = request.url().to_owned();
     let if_none_match = header(request, "if-none-match");
     let request = Request { method, target: &target, if_none_match, body: &body };
     api::answer(house, &Principal::Owner, &request)

@@ -2,6 +2,7 @@
 //! in `edge-core`; what is seen, is seen by `edge-infer`.
 
 pub mod api;
+pub mod box_socket;
 pub mod camera;
 pub mod clock;
 pub mod config;

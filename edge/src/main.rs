@@ -1,6 +1,7 @@
 //! nightjar-edge: reads what its owner decided, starts the threads, and ends them in order.
 
 use edge::api::House;
+use edge::box_socket::BoxSocket;
 use edge::camera::{self, Board, Spec};
 use edge::clock::Clock;
 use edge::config::{self, Command, Config};
@@ -83,6 +84,7 @@ fn run(config: Config) -> Result<ExitCode, String> {
         store: Arc::clone(&store),
         board: Arc::new(Board::new(&names)),
         door: Door::new(Arc::clone(&store), config.legacy_clients),
+        below: config.box_socket.clone().map(|path| BoxSocket::new(path, clock)),
         bell,
         vitals: pulses.vitals(),
         safe,

@@ -14,6 +14,7 @@ mod again;
 mod dtls;
 mod empty;
 pub mod gather;
+pub mod inflow;
 pub mod offer;
 
 use crate::api::Response;
@@ -26,6 +27,7 @@ use edge_core::link::responder::{self, Heard, Responder};
 use edge_core::link::watermark::Watermark;
 use edge_core::link::wire::{CHUNK_BYTES, PIECE_BYTES};
 use edge_core::time::Instant;
+use inflow::{Inlet, Outlet};
 use offer::{Label, Offer};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -82,8 +84,10 @@ pub struct Work {
     pub ask: Ask,
     /// What it asks for.
     pub head: RequestHead,
-    /// Its body.
+    /// Its body, whole.
     pub body: Vec<u8>,
+    /// Its body, where that is read as it comes.
+    pub inflow: Option<Outlet>,
     /// Over which protocol it came.
     pub label: Label,
 }
@@ -137,6 +141,8 @@ pub struct Session {
     chunk: Box<[u8; CHUNK_BYTES]>,
     /// Requests whose body still arrives.
     arriving: BTreeMap<Ask, Work>,
+    /// Requests at the API whose body still arrives.
+    streaming: BTreeMap<Ask, Inlet>,
     /// Requests that wait for their turn at the API.
     waiting: VecDeque<Work>,
     running: usize,
@@ -205,6 +211,7 @@ impl Session {
             revoked: VecDeque::new(),
             chunk: Box::new([0; CHUNK_BYTES]),
             arriving: BTreeMap::new(),
+            streaming: BTreeMap::new(),
             waiting: VecDeque::new(),
             running: 0,
             tried: BTreeMap::new(),
@@ -376,6 +383,13 @@ impl Session {
         }
     }
 
+    /// The API has read of a body that is read as it comes: so many bytes of it may come in all.
+    pub fn handle_room(&mut self, ask: Ask, bytes: u32) {
+        if let Link::Nightjar(_, machine) = &mut self.link {
+            machine.handle_room(ask, bytes);
+        }
+    }
+
     /// Tells the phone what happened, if it is one that may know.
     pub fn handle_push(&mut self, json: &str) {
         if let (Some(_), Link::Nightjar(_, machine)) = (self.client, &mut self.link) {
@@ -513,9 +527,17 @@ impl Session {
         match &mut self.link {
             Link::Nightjar(_, machine) => match machine.handle_message(now.ms, &data.data) {
                 Heard::Nothing => {}
-                Heard::Head { ask, head } => {
-                    let work = Work { ask, head, body: Vec::new(), label: Label::Nightjar };
-                    self.arriving.insert(ask, work);
+                Heard::Head { ask, head, streamed } => {
+                    let (body, label) = (Vec::new(), Label::Nightjar);
+                    let mut work = Work { ask, head, body, inflow: None, label };
+                    if streamed {
+                        let (inlet, outlet) = inflow::pipe();
+                        work.inflow = Some(outlet);
+                        self.streaming.insert(ask, inlet);
+                        self.waiting.push_back(work);
+                    } else {
+                        self.arriving.insert(ask, work);
+                    }
                 }
                 Heard::Piece { ask, piece, last } => self.collect(ask, piece, last),
                 Heard::Gone { ask } => self.forget(ask),
@@ -529,13 +551,20 @@ impl Session {
         if let Some(work) = self.arriving.get_mut(&ask) {
             work.body.extend_from_slice(piece);
         }
+        if let Some(inlet) = self.streaming.get(&ask) {
+            inlet.push(piece);
+        }
         if last && let Some(work) = self.arriving.remove(&ask) {
             self.waiting.push_back(work);
+        }
+        if last && let Some(inlet) = self.streaming.remove(&ask) {
+            inlet.finish();
         }
     }
 
     fn forget(&mut self, ask: Ask) {
         self.arriving.remove(&ask);
+        self.streaming.remove(&ask);
         self.waiting.retain(|work| work.ask != ask);
         self.deferred.retain(|work| work.ask != ask);
         self.tried.remove(&ask);
@@ -613,7 +642,8 @@ impl Session {
             legacy::Output::Request { ask, head } => {
                 self.bodies.clear();
                 self.bodies_bytes = 0;
-                let work = Work { ask, head, body: Vec::new(), label: Label::HttpProxy };
+                let (body, label) = (Vec::new(), Label::HttpProxy);
+                let work = Work { ask, head, body, inflow: None, label };
                 self.waiting.push_back(work);
                 return Step::Again;
             }

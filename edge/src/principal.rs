@@ -51,7 +51,17 @@ impl From<store::Error> for Denied {
 pub(crate) fn check(principal: Principal, route: &Route) -> Result<(), Denied> {
     let public = matches!(route, Route::Root | Route::Ping | Route::AmbianicStatus);
     let pairs = matches!(route, Route::Pair);
-    let rules = matches!(route, Route::Pairing | Route::Clients | Route::Client(_));
+    let rules = matches!(
+        route,
+        Route::Pairing
+            | Route::Clients
+            | Route::Client(_)
+            | Route::System
+            | Route::Update
+            | Route::Wifi
+            | Route::Reset
+            | Route::Restart
+    );
     match principal {
         Principal::Legacy if rules => Err(Denied::Forbidden),
         Principal::Owner | Principal::Client(_) | Principal::Legacy => Ok(()),

@@ -1,5 +1,7 @@
 //! The command line of `nightjar`.
 
+use crate::boot::Boot;
+use crate::build::Build;
 use crate::failure::Failure;
 use crate::model;
 use lexopt::{Arg, Parser, ValueExt};
@@ -19,6 +21,19 @@ Nightjar's host tool.
   nightjar model fetch [--url URL]
       Brings the detection model into the user's cache and checks it.
 
+  nightjar build BOARD [--from-debian] [--out FILE] [--public-key FILE] [--key FILE]
+                 [--version V] [--overlay FOLDER]...
+      Builds a card's image from this clone: by Buildroot, or for qemu-arm64 from Debian.
+        --public-key  whose updates the card takes; without it, nobody's
+        --key         signs an update, which is made beside the image
+        --overlay     a folder laid over the root file system
+
+  nightjar boot IMAGE [--tap DEVICE] [--append WORD]... [--once]
+      Boots a card for qemu-arm64 until it powers itself off.
+        --tap         a tap device of this machine for its Ethernet
+        --append      a word for the kernel's command line
+        --once        ends at the first reset
+
   nightjar --version | --help";
 
 /// What is asked for.
@@ -28,6 +43,10 @@ pub(crate) enum Command {
     Try(Trial),
     /// Bring the model.
     ModelFetch(model::Source),
+    /// Build a card's image.
+    Build(Build),
+    /// Boot one in QEMU.
+    Boot(Boot),
     /// Print this text.
     Help(&'static str),
     /// Print the version.
@@ -53,8 +72,49 @@ impl Command {
             Some(Arg::Long("version") | Arg::Short('V')) => Ok(Self::Version),
             Some(Arg::Value(word)) if word == "try" => Ok(Trial::read(parser.raw_args()?)),
             Some(Arg::Value(word)) if word == "model" => Self::model(parser),
+            Some(Arg::Value(word)) if word == "build" => Self::build(parser),
+            Some(Arg::Value(word)) if word == "boot" => Self::boot(parser),
             Some(other) => Err(other.unexpected().into()),
         }
+    }
+
+    fn build(mut parser: Parser) -> Result<Self, Failure> {
+        let mut build = Build::default();
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Arg::Value(board) if build.board.is_empty() => build.board = board.string()?,
+                Arg::Long("from-debian") => build.from_debian = true,
+                Arg::Long("out") => build.out = Some(parser.value()?.into()),
+                Arg::Long("public-key") => build.public_key = Some(parser.value()?.into()),
+                Arg::Long("key") => build.key = Some(parser.value()?.into()),
+                Arg::Long("version") => build.version = Some(parser.value()?.string()?),
+                Arg::Long("overlay") => build.overlays.push(parser.value()?.into()),
+                Arg::Long("help") | Arg::Short('h') => return Ok(Self::Help(HELP)),
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        if build.board.is_empty() {
+            return Err(Failure::Usage("build needs the name of a board".into()));
+        }
+        Ok(Self::Build(build))
+    }
+
+    fn boot(mut parser: Parser) -> Result<Self, Failure> {
+        let mut boot = Boot::default();
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Arg::Value(image) if boot.image.as_os_str().is_empty() => boot.image = image.into(),
+                Arg::Long("tap") => boot.tap = Some(parser.value()?.string()?),
+                Arg::Long("append") => boot.append.push(parser.value()?.string()?),
+                Arg::Long("once") => boot.once = true,
+                Arg::Long("help") | Arg::Short('h') => return Ok(Self::Help(HELP)),
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        if boot.image.as_os_str().is_empty() {
+            return Err(Failure::Usage("boot needs an image".into()));
+        }
+        Ok(Self::Boot(boot))
     }
 
     fn model(mut parser: Parser) -> Result<Self, Failure> {

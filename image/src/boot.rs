@@ -78,15 +78,13 @@ fn load(boot: &Boot, slot: Slot, scratch: &Path) -> Result<Machine, Failure> {
     let words = image.read(slot.partition, &format!("cmdline-{letter}.txt"))?;
     let mut command_line = String::from_utf8_lossy(&words).trim().to_owned();
     let trial = u8::from(slot.trial);
-    let told = [
-        format!("nightjar.partition={}", slot.partition),
-        format!("nightjar.tryboot={trial}"),
-    ];
+    let told =
+        [format!("nightjar.partition={}", slot.partition), format!("nightjar.tryboot={trial}")];
     for word in told.iter().chain(&boot.append) {
         command_line.push(' ');
         command_line.push_str(word);
     }
-    let mut take = |name: &str| {
+    let mut take = |name: &str| -> Result<PathBuf, Failure> {
         let path = scratch.join(name);
         let bytes = image.read(slot.partition, name)?;
         fs::write(&path, bytes).map_err(|error| trouble(&path, &error))?;

@@ -52,13 +52,14 @@ pub(crate) fn run(build: &Build, screen: &Mutex<Screen>) -> Result<(), Failure> 
     let facts = card::board(&build.board)?;
     let folder = cross::target(&repository).join("card").join(&build.board);
     fs::create_dir_all(&folder).map_err(|error| trouble(&folder, &error))?;
-    let out = build.out.clone().unwrap_or_else(|| folder.join(format!("nightjar-{}.img", build.board)));
-    if build.from_debian {
-        let parts = from_debian(build, &facts, &repository, &folder, screen)?;
-        card::write(&parts, &facts, &out)?;
+    let out =
+        build.out.clone().unwrap_or_else(|| folder.join(format!("nightjar-{}.img", build.board)));
+    let (boot, root) = if build.from_debian {
+        from_debian(build, &facts, &repository, &folder, screen)?
     } else {
-        buildroot::build(build, &repository, &folder, &out, screen)?;
-    }
+        buildroot::build(build, &repository, &folder, screen)?
+    };
+    card::write(&Card { boot, root, settings: String::new() }, &facts, &out)?;
     say(screen, &format!("The card's image is {}", out.display()));
     Ok(())
 }
@@ -68,7 +69,8 @@ fn repository() -> Result<PathBuf, Failure> {
     let here = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     let here = here.map_or_else(std::env::current_dir, Ok);
     let here = here.map_err(|error| Failure::Trouble(error.to_string()))?;
-    let is_clone = |folder: &&Path| folder.join("board").is_dir() && folder.join("buildroot").is_dir();
+    let is_clone =
+        |folder: &&Path| folder.join("board").is_dir() && folder.join("buildroot").is_dir();
     here.ancestors().find(is_clone).map(Path::to_path_buf).ok_or_else(|| {
         Failure::Trouble("build works in a clone of Nightjar: cd into it first".into())
     })
@@ -77,11 +79,11 @@ fn repository() -> Result<PathBuf, Failure> {
 /// The path from Debian: everything but our own programs comes as Debian's packages.
 fn from_debian(
     build: &Build,
-    facts: &Facts,
+    facts: &Facts<'_>,
     repository: &Path,
     folder: &Path,
     screen: &Mutex<Screen>,
-) -> Result<Card, Failure> {
+) -> Result<(PathBuf, PathBuf), Failure> {
     if build.board != "qemu-arm64" {
         return Err(Failure::Usage("--from-debian builds qemu-arm64 only".into()));
     }
@@ -103,7 +105,7 @@ fn from_debian(
     if model.is_none() {
         say(screen, "No model on this machine (nightjar model fetch): this card sees motion only.");
     }
-    let wanted = LATER_MODULES.into_iter().chain(facts.modules());
+    let wanted = LATER_MODULES.into_iter().chain(facts.modules.split_whitespace());
     root::lay_out(
         &root,
         &root::Parts {
@@ -121,13 +123,14 @@ fn from_debian(
     let squashed = folder.join("root.squashfs");
     root::squash(&root, &squashed)?;
     say(screen, "4/4 kernel and first steps");
-    let boot = boot(facts, repository, folder, &debian, &kernel)?;
-    Ok(Card { boot, root: squashed, settings: None })
+    let boot = boot(&build.board, facts, repository, folder, &debian, &kernel)?;
+    Ok((boot, squashed))
 }
 
 /// Lays out what the boot partitions hold.
 fn boot(
-    facts: &Facts,
+    name: &str,
+    facts: &Facts<'_>,
     repository: &Path,
     folder: &Path,
     debian: &debian::Debian,
@@ -137,14 +140,16 @@ fn boot(
     let _ = fs::remove_dir_all(&boot);
     fs::create_dir_all(&boot).map_err(|error| trouble(&boot, &error))?;
     let image = debian.kernel().join("boot").join(format!("vmlinuz-{}", debian.release()));
-    first::pack(&image, &boot.join(facts.kernel()))?;
+    first::pack(&image, &boot.join(facts.kernel))?;
     let modules = debian.kernel().join("lib/modules").join(debian.release());
     let first = kernel.in_order(FIRST_MODULES)?;
     let first: Vec<_> = first.iter().map(|path| modules.join(path)).collect();
-    let board = repository.join("board").join(facts.board());
+    let board = repository.join("board").join(name);
     let busybox = debian.files("busybox-static").join("bin/busybox");
     first::write(&boot.join("initrd.gz"), &board.join("init"), &busybox, &first)?;
-    card::command_lines(&board, facts, &boot)?;
+    let words = board.join("cmdline");
+    let words = fs::read_to_string(&words).map_err(|error| trouble(&words, &error))?;
+    card::command_lines(&words, facts, &boot)?;
     Ok(boot)
 }
 
@@ -152,7 +157,7 @@ fn boot(
 fn about(build: &Build, repository: &Path) -> Result<Vec<(&'static str, String)>, Failure> {
     let read = |path: &Path| fs::read_to_string(path).map_err(|error| trouble(path, &error));
     let facts = read(&repository.join("board").join(&build.board).join("facts"))?;
-    let version = build.version.clone().unwrap_or_else(|| env!("CARGO_PKG_VERSION").into());
+    let version = version(build);
     let mut about = vec![
         ("facts", format!("BOARD={}\n{facts}", build.board)),
         ("version", format!("{version}\n")),
@@ -161,6 +166,11 @@ fn about(build: &Build, repository: &Path) -> Result<Vec<(&'static str, String)>
         about.push(("update.pub", read(key)?));
     }
     Ok(about)
+}
+
+/// What the card calls itself.
+fn version(build: &Build) -> &str {
+    build.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"))
 }
 
 fn say(screen: &Mutex<Screen>, line: &str) {

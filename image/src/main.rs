@@ -2,11 +2,15 @@
 //! the model. What goes wrong ends in one line and an exit code: 2 for wrong use, else 1.
 
 mod args;
+mod boot;
+mod build;
+mod card;
 mod failure;
 mod model;
 mod program;
 mod screen;
 mod status;
+mod tool;
 mod trial;
 
 use args::Command;
@@ -38,6 +42,8 @@ fn run(command: Command, screen: &Arc<Mutex<Screen>>) -> Result<(), Failure> {
             let path = model::fetch(&source, screen)?;
             screen::lock(screen).say(&format!("The model is at {}", path.display()));
         }
+        Command::Build(options) => build::run(&options, screen)?,
+        Command::Boot(options) => boot::run(&options, screen)?,
         Command::Try(options) => trial::run(&options, screen)?,
     }
     Ok(())

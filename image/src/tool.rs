@@ -52,7 +52,8 @@ pub(crate) fn run(command: &mut Command) -> Result<String, Failure> {
     if done.status.success() {
         return Ok(String::from_utf8_lossy(&done.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(if done.stderr.is_empty() { &done.stdout } else { &done.stderr });
+    let said =
+        String::from_utf8_lossy(if done.stderr.is_empty() { &done.stdout } else { &done.stderr });
     let lines: Vec<_> = said.lines().collect();
     let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n  ");
     Err(Failure::Trouble(format!("{name} failed ({}):\n  {last}", done.status)))

@@ -68,6 +68,7 @@ const TABLE: &[(&str, &[u8])] = table![
     "js/view/phones.js",
     "js/view/picture.js",
     "js/view/shell.js",
+    "js/view/system.js",
     "js/view/timeline.js",
     "js/wishes.js",
     "js/words.js",

@@ -85,6 +85,8 @@ const utf8 = new TextEncoder();
  * @property {(response: Response) => void} resolve
  * @property {(reason: unknown) => void} reject
  * @property {() => void} forget takes its hands off the AbortSignal
+ * @property {Blob|null} source where a streamed body comes from
+ * @property {(bytes: number) => void} onsent hears how much of it is sent
  */
 
 /** One link to one device. */
@@ -174,19 +176,22 @@ class Link {
   /**
    * As window.fetch, for a path of the device. `init`: method, body (text or bytes), headers (If-None-Match, If-Range
    * and Range of the form `bytes=N-` are carried), signal. Rejects with a LinkError when the link ends or the answer breaks off.
+   * A body that is a Blob, as a File, is read while it is sent; `onsent` hears how many bytes are.
    * @param {string} path with its query
-   * @param {RequestInit} [init]
+   * @param {RequestInit & {onsent?: (bytes: number) => void}} [init]
    * @returns {Promise<Response>}
    */
   async fetch(path, init = {}) {
-    const { method = 'GET', signal = null } = init;
-    const body = await bytesOf(init.body);
+    const { method = 'GET', signal = null, onsent = () => {} } = init;
+    const source = init.body instanceof Blob && init.body.size > 0 ? init.body : null;
+    const body = await bytesOf(source ? null : init.body);
+    const length = source?.size ?? 0;
     const carried = carriedOf(new Headers(init.headers));
     signal?.throwIfAborted();
     await unlessAborted(this.opened, signal);
     if (this.state !== 'open') throw this.error;
     return new Promise((resolve, reject) => {
-      const request = { method: method.toUpperCase(), path: String(path), token: this.token, ...carried, body };
+      const request = { method: method.toUpperCase(), path: String(path), token: this.token, ...carried, body, length };
       const ticket = this.#requester.request(performance.now(), request);
       const abort = () => {
         this.#settle(ticket);
@@ -196,7 +201,7 @@ class Link {
       };
       signal?.addEventListener('abort', abort, { once: true });
       const forget = () => signal?.removeEventListener('abort', abort);
-      this.#waiting.set(ticket, { resolve, reject, forget });
+      this.#waiting.set(ticket, { resolve, reject, forget, source, onsent });
       this.#drain();
     });
   }
@@ -231,6 +236,9 @@ class Link {
       case 'failed':
         this.#settle(output.ticket)?.reject(this.error ?? new LinkError('broken', output.reason));
         break;
+      case 'want':
+        this.#read(output);
+        break;
       case 'push':
         this.events.dispatchEvent(new CustomEvent(output.message.type, { detail: output.message }));
         break;
@@ -241,6 +249,23 @@ class Link {
         this.#end(new LinkError('lost', 'The device fell silent.'));
         break;
     }
+  }
+
+  /** Reads the next piece of a streamed body. @param {{ticket: number, from: number, to: number}} wanted */
+  async #read({ ticket, from, to }) {
+    const { source, onsent, reject } = this.#waiting.get(ticket);
+    try {
+      const piece = new Uint8Array(await source.slice(from, to).arrayBuffer());
+      if (!this.#waiting.has(ticket) || this.state !== 'open') return;
+      this.#requester.handleBody(ticket, piece);
+      onsent(to);
+    } catch (error) {
+      // A file that is gone, or was changed since it was chosen.
+      this.#settle(ticket);
+      this.#requester.cancel(ticket);
+      reject(error);
+    }
+    this.#drain();
   }
 
   /** @param {Uint8Array<ArrayBuffer>} bytes */

@@ -2,7 +2,7 @@
 //
 //   reload                          a page that remembers nothing
 //   open NOW WINDOW                 a channel opened: a requester of its own, with that window
-//   ask NOW ID METHOD PATH BODY     a request; BODY is hex, or - for none
+//   ask NOW ID METHOD PATH BODY     a request; BODY is hex, or - for none; that of an update is streamed
 //   cancel ID | chunk NOW HEX | time NOW | die
 //   poll BUFFERED                   answered by lines, `until` last:
 //     transmit HEX | response ID STATUS ETAG LENGTH SHA1 | failed ID REASON | push JSON | dead | other TYPE | until AT
@@ -14,6 +14,8 @@ import { Requester } from '../../signal/web/js/link/requester.js';
 let partials = new Partials();
 let requester = null;
 let tickets = new Map();
+/** Bodies that are streamed, by ticket. */
+let files = new Map();
 
 const unhex = (text) => (text === '-' ? new Uint8Array(0) : new Uint8Array(Buffer.from(text, 'hex')));
 const hex = (bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
@@ -29,7 +31,12 @@ const verbs = {
     tickets = new Map();
   },
   ask(now, id, method, path, body) {
-    tickets.set(requester.request(Number(now), { method, path, token: 'lab', body: unhex(body) }), id);
+    const bytes = unhex(body);
+    const streamed = path.startsWith('/api/v1/system/update') && bytes.length > 0;
+    const request = { method, path, token: 'lab', ...(streamed ? { length: bytes.length } : { body: bytes }) };
+    const ticket = requester.request(Number(now), request);
+    if (streamed) files.set(ticket, bytes);
+    tickets.set(ticket, id);
   },
   cancel(id) {
     for (const [ticket, its] of tickets) {
@@ -50,8 +57,11 @@ const verbs = {
   poll(buffered) {
     const lines = [];
     requester.handleBuffered(Number(buffered));
-    do lines.push(say(requester.pollOutput()));
-    while (!lines.at(-1).startsWith('until '));
+    do {
+      const output = requester.pollOutput();
+      if (output.type === 'want') requester.handleBody(output.ticket, files.get(output.ticket).subarray(output.from, output.to));
+      else lines.push(say(output));
+    } while (!lines.at(-1)?.startsWith('until '));
     write(`${lines.join('\n')}\n`);
   },
 };

@@ -66,6 +66,7 @@ impl Plan {
         for n in 0..6 + dice.below(16) {
             acts.push((at(dice), Act::Ask(wish(dice, n))));
         }
+        let updates = dice.below(3);
         for _ in 0..dice.below(8) {
             acts.push((at(dice), Act::Push));
         }
@@ -82,8 +83,15 @@ impl Plan {
             };
             acts.push((at(dice), act));
         }
-        acts.sort_by_key(|act| act.0);
         let version = dice.below(8);
+        // Versions before streamed bodies have none.
+        for n in 0..if version > 1 { updates } else { 0 } {
+            let seed = dice.next();
+            let body = pattern(seed, 1 + dice.index(400_000));
+            let path = format!("/api/v1/system/update?{n}");
+            acts.push((at(dice), Act::Ask(Wish { method: "PUT", path, body, again: 0 })));
+        }
+        acts.sort_by_key(|act| act.0);
         Self {
             acts: acts.into(),
             heals_at: 3 * BUSY_MS,

@@ -4,10 +4,12 @@ use crate::house::{self, House, sha1};
 use crate::network::{Dice, Flight, Network};
 use crate::page::{Page, Said};
 use crate::plan::{Act, Plan, Wish};
+use edge::api::Response;
 use edge::clock::Clock;
 use edge::identity::Identity;
+use edge::peer::inflow::WINDOW_BYTES;
 use edge::peer::offer::{Label, Offer};
-use edge::peer::{Moment, Output, Reply, Session};
+use edge::peer::{Moment, Output, Reply, Session, Work};
 use edge_core::link::wire::{CHUNK_BYTES, Chunk, Kind, PIECE_BYTES};
 use edge_core::time::Instant;
 use std::cell::RefCell;
@@ -72,6 +74,14 @@ struct Phone {
     due: u64,
 }
 
+/// A request whose body is read as it comes.
+struct Upload {
+    link: u16,
+    work: Work,
+    body: Vec<u8>,
+    due: u64,
+}
+
 struct Seat {
     link: u16,
     session: Session,
@@ -94,6 +104,7 @@ pub(crate) struct World<'a> {
     box_up_at: u64,
     seats: Vec<Seat>,
     replies: Vec<(u64, u16, Reply)>,
+    uploads: Vec<Upload>,
     phone: Option<Phone>,
     dial_at: u64,
     page_due: u64,
@@ -137,6 +148,7 @@ impl<'a> World<'a> {
             box_up_at: 0,
             seats: Vec::new(),
             replies: Vec::new(),
+            uploads: Vec::new(),
             phone: None,
             dial_at: 0,
             page_due: NEVER,
@@ -202,8 +214,10 @@ impl<'a> World<'a> {
     fn step(&mut self) {
         let seats = self.seats.iter().map(|seat| seat.due);
         let replies = self.replies.iter().map(|reply| reply.0);
+        let uploads = self.uploads.iter().map(|upload| upload.due);
         let next = seats
             .chain(replies)
+            .chain(uploads)
             .chain(self.network.next())
             .chain(self.plan.acts.front().map(|act| act.0))
             .chain(self.phone.as_ref().map(|phone| phone.due))
@@ -247,7 +261,46 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Whoever reads a streamed body takes its time.
+    fn read_uploads(&mut self) {
+        while let Some(at) = self.uploads.iter().position(|upload| upload.due <= self.now) {
+            let mut upload = self.uploads.swap_remove(at);
+            let length = upload.work.head.length.expect("a streamed body has a length");
+            let outlet = upload.work.inflow.clone().expect("it is streamed");
+            let (mut buf, mut room) = (vec![0; 1 + self.dice.index(100_000)], None);
+            let read = outlet.try_read(length, &mut buf, |bytes| room = Some(bytes));
+            let seat = self.seats.iter().position(|seat| seat.link == upload.link);
+            if let (Some(room), Some(at)) = (room, seat) {
+                let ahead = room as usize - upload.body.len();
+                assert!(ahead <= WINDOW_BYTES as usize, "{ahead} bytes of room");
+                self.seats[at].session.handle_room(upload.work.ask, room);
+                self.drain_seat(at);
+            }
+            upload.due = self.now + 1 + self.dice.below(100);
+            match read {
+                None => self.uploads.push(upload),
+                Some(Ok(count)) if count > 0 => {
+                    upload.body.extend_from_slice(&buf[..count]);
+                    self.uploads.push(upload);
+                }
+                whole => {
+                    let Upload { link, work, body, due } = upload;
+                    let ask = work.ask;
+                    let whole = whole.is_some_and(|read| read.is_ok());
+                    let work = Work { body, inflow: None, ..work };
+                    let response = if whole {
+                        self.house.answer(&work)
+                    } else {
+                        Response::error(400, "malformed", "the bundle breaks off")
+                    };
+                    self.replies.push((due, link, Reply { ask, response, client: Some(1) }));
+                }
+            }
+        }
+    }
+
     fn time_at_box(&mut self) {
+        self.read_uploads();
         while let Some(at) = self.replies.iter().position(|reply| reply.0 <= self.now) {
             let (_, link, reply) = self.replies.swap_remove(at);
             if let Some(at) = self.seats.iter().position(|seat| seat.link == link) {
@@ -371,6 +424,10 @@ impl<'a> World<'a> {
                 Output::Transmit(datagram) => {
                     let bytes = datagram.contents.to_vec();
                     self.network.send(self.now, Flight { to_box: false, link, bytes });
+                }
+                Output::Work(work) if work.inflow.is_some() => {
+                    let due = self.now + 1 + self.dice.below(100);
+                    self.uploads.push(Upload { link, work: *work, body: Vec::new(), due });
                 }
                 Output::Work(work) => {
                     let response = self.house.answer(&work);
@@ -613,7 +670,8 @@ impl<'a> World<'a> {
     fn check(&mut self, wish: &Wish, status: u16, etag: Option<&str>, length: usize, sum: &str) {
         let Wish { method, path, body, .. } = wish;
         if *method == "PUT" {
-            let fits = body.len() <= house::BODY_BYTES;
+            let streamed = path.starts_with("/api/v1/system/update");
+            let fits = body.len() <= house::BODY_BYTES || streamed;
             assert_eq!(status, if fits { 200 } else { 413 }, "{path}");
             let put = self.house.put.get(path);
             let expected = fits.then(|| (1, sha1(body)));

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PARTIALS, Partials } from '../../signal/web/js/link/partials.js';
 import {
-  DEAD_AFTER_MS, DOUBT_AFTER_MS, HEAL_WITHIN_MS, HELD_BYTES, PING_BUSY_MS, PING_IDLE_MS, Requester, WATERMARK_BYTES, WINDOW_BYTES,
+  DEAD_AFTER_MS, DOUBT_AFTER_MS, HEAL_WITHIN_MS, HELD_BYTES, PING_BUSY_MS, PING_IDLE_MS, Requester, STREAM_BYTES, UNASKED_BYTES,
+  WATERMARK_BYTES, WINDOW_BYTES,
 } from '../../signal/web/js/link/requester.js';
 import { PIECE_BYTES, credit, emit, parse, split } from '../../signal/web/js/link/wire.js';
 
@@ -98,6 +99,56 @@ test('a cancelled request says so once and ignores what still comes', () => {
   requester.handleChunk(2, emit(ticket, 'LAST', utf8.encode('abc')));
   assert.equal(kinds(drain(requester)), 'timeout');
   assert.equal(requester.noise, 0);
+});
+
+test('a streamed body is asked for piece by piece, as far as the device takes it', () => {
+  const requester = new Requester(0);
+  const body = Uint8Array.from({ length: 300_000 }, (_, at) => at % 251);
+  const put = { method: 'PUT', path: '/api/v1/system/update', length: body.length };
+  const ticket = requester.request(0, put);
+  const got = [];
+  /** Gives what is wanted while the channel takes all of it. */
+  const flow = () => {
+    for (let wanted = true; wanted; ) {
+      requester.handleBuffered(0);
+      const outputs = drain(requester);
+      got.push(...sent(outputs));
+      wanted = outputs.filter(({ type }) => type === 'want');
+      for (const { from, to, ...want } of wanted) requester.handleBody(want.ticket, body.subarray(from, to));
+      wanted = wanted.length > 0;
+    }
+    return got.filter(({ kind }) => kind === 'MORE' || kind === 'LAST').reduce((sum, { piece }) => sum + piece.length, 0);
+  };
+  assert.equal(flow(), UNASKED_BYTES);
+  assert.deepEqual(readJson(got[1].piece), { method: 'PUT', path: put.path, length: body.length });
+  requester.handleChunk(1, credit(ticket, 70_000));
+  requester.handleChunk(1, credit(ticket, 66_000)); // counts back
+  requester.handleChunk(1, credit(ticket + 1, 300_000)); // nobody's
+  assert.equal(flow(), 70_000);
+  const small = requester.request(2, { method: 'PUT', path: '/x', body: json({}) });
+  flow();
+  assert.deepEqual(got.slice(-2).map((chunk) => [chunk.ticket, chunk.kind]), [[small, 'HEAD'], [small, 'LAST']], 'goes before');
+  requester.handleChunk(3, credit(ticket, 0xffff_ffff));
+  assert.equal(flow(), body.length + json({}).length);
+  const pieces = got.filter((chunk) => chunk.ticket === ticket && chunk.kind !== 'HEAD' && chunk.kind !== 'CREDIT');
+  assert.deepEqual(Buffer.concat(pieces.map(({ piece }) => piece)), Buffer.from(body));
+  assert.deepEqual([...new Set(pieces.map(({ kind }) => kind))], ['MORE', 'LAST']);
+  assert.equal(requester.noise, 0);
+  assert.throws(() => requester.request(4, { ...put, length: STREAM_BYTES + 1 }), TypeError);
+});
+
+test('a streamed body ends with its answer, its cancel and its link', () => {
+  for (const end of ['answer', 'cancel', 'die']) {
+    const requester = new Requester(0);
+    const ticket = requester.request(0, { method: 'PUT', path: '/', length: 1_000_000 });
+    assert.ok(kinds(drain(requester)).includes('want'));
+    if (end === 'answer') answer(requester, 1, ticket, json({}), { status: 409 });
+    else requester[end](ticket);
+    drain(requester);
+    requester.handleBody(ticket, new Uint8Array(9)); // was read meanwhile
+    requester.handleChunk(2, credit(ticket, 1_000_000));
+    assert.equal(kinds(drain(requester)), 'timeout', end);
+  }
 });
 
 test('an answer that breaks off or comes short fails its request alone', () => {

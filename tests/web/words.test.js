@@ -90,6 +90,21 @@ test('every state that stops the page is explained, by name', () => {
   assert.match(words.stateSentence('blocked', 'Porch'), /^Porch .* this network blocks direct connections; a relay is needed/);
 });
 
+test('an update says what it is at', () => {
+  const at = (state, more) => words.updateSentence({ state, version: '0.2.0', why: null, ...more });
+  check((state) => at(state), [
+    ['none', ''], ['from a newer box', ''], ['writing', 'Another phone sends a new version.'],
+    ['staged', 'Restarting into version 0.2.0…'], ['committed', 'Version 0.2.0 runs now.'],
+    ['failed', 'The new version was not healthy; the old one runs again.'],
+  ]);
+  assert.match(at('failed', { why: 'No frames came.' }), /runs again\. No frames came\.$/);
+  const sending = (sent) => words.updateSentence({ state: 'none' }, { sent, total: 200 });
+  assert.equal(sending(101), 'Sending the new version. Keep this page open.');
+  assert.equal(sending(200), 'Checking the new version…');
+  assert.equal(words.wifiSentence({ ssid: 'Home', state: 'wrong passphrase' }), 'Home, wrong passphrase');
+  assert.equal(words.wifiSentence(null), 'Not set');
+});
+
 test('a phone finds a name for itself', () => {
   assert.equal(words.phoneName('Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X)'), 'iPhone');
   assert.equal(words.phoneName('Mozilla/5.0 (Linux; Android 14; Pixel 8) Mobile'), 'Android phone');

@@ -6,7 +6,9 @@ mod device;
 mod events;
 #[cfg(feature = "faults")]
 mod faults;
+mod system;
 
+use crate::box_socket::BoxSocket;
 use crate::camera::Board;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -15,11 +17,13 @@ use crate::principal::{self, Denied, Door, Principal};
 use crate::store::{self, Picture, Store};
 use crate::vitals::Vitals;
 use edge_core::rest::body::{self, ErrorBody, ErrorDetail};
-use edge_core::rest::{Method, Route, code, json, path, query};
+use edge_core::rest::{Method, Route, code, json, path, query, system as box_fields};
+use std::fmt;
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-/// Longest request body, bytes; more is answered 413 at the doors.
+/// Longest request body that is taken whole, bytes; more is answered 413 at the doors.
 pub const BODY_BYTES: usize = 64 * 1024;
 /// Longest JSON of one shape, bytes; lists of events are longer, piece by piece.
 const JSON_BYTES: usize = 64 * 1024;
@@ -39,6 +43,8 @@ pub struct House {
     pub board: Arc<Board>,
     /// Who knocks.
     pub door: Door,
+    /// What has this program's privileges to give; `None` where it runs on its own.
+    pub below: Option<BoxSocket>,
     /// Tells sessions what changed.
     pub bell: Arc<Bell>,
     /// When each part last made progress.
@@ -72,6 +78,20 @@ pub struct Request<'a> {
     pub if_none_match: Option<&'a str>,
     /// The body, at most [`BODY_BYTES`].
     pub body: &'a [u8],
+}
+
+/// A body that is passed on as it comes ([`path::is_streamed`]).
+pub struct Upload<'a> {
+    /// Its bytes, where the client says how many.
+    pub length: Option<u32>,
+    /// Where they come from; waits for them within bounds.
+    pub bytes: &'a mut dyn Read,
+}
+
+impl fmt::Debug for Upload<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upload").field("length", &self.length).finish_non_exhaustive()
+    }
 }
 
 /// How long a client may keep an answer.
@@ -121,6 +141,14 @@ pub enum Refusal {
     Method,
     /// As many phones are paired as can be.
     TooManyClients,
+    /// This program runs on its own, without a box below it.
+    NoBox,
+    /// The box below does not answer.
+    BoxAway,
+    /// An update is under way.
+    Busy,
+    /// A bundle without its length.
+    NoLength,
     /// The body is too long.
     TooLarge,
     /// A request's handler panicked, or its answer did not fit.
@@ -148,7 +176,20 @@ impl Refusal {
             Self::NotFound => (404, "not_found", "nothing lies here", None),
             Self::Method => (405, "method_not_allowed", "this cannot be done here", None),
             Self::TooManyClients => (409, "too_many_clients", "revoke another phone first", None),
-            Self::TooLarge => (413, code::TOO_LARGE, "the body is longer than 64 KiB", None),
+            Self::NoBox => (404, "no_box", "this is no box that could do that", None),
+            Self::BoxAway => {
+                (503, "box_unavailable", "the box's own program does not answer", None)
+            }
+            Self::Busy => (409, "busy", "an update is under way", None),
+            Self::NoLength => {
+                (411, "no_length", "expected a bundle and its length in bytes", Some("length"))
+            }
+            Self::TooLarge => (
+                413,
+                code::TOO_LARGE,
+                "the body is longer than 64 KiB, a bundle than 256 MiB",
+                None,
+            ),
             Self::Internal => (500, "internal", "the box failed at this request", None),
             Self::Unsupported(words) => (501, "unsupported", words, None),
             Self::Store => (503, "store_unavailable", "the card does not answer", None),
@@ -198,6 +239,10 @@ impl From<json::Error> for Refusal {
             json::Error::Field("name") => {
                 Self::Field("name", "a text of 1 to 64 bytes without control characters")
             }
+            json::Error::Field("ssid") => Self::Field("ssid", box_fields::SSID),
+            json::Error::Field("passphrase") => Self::Field("passphrase", box_fields::PASSPHRASE),
+            json::Error::Field("country") => Self::Field("country", box_fields::COUNTRY),
+            json::Error::Field("confirm") => Self::Field("confirm", box_fields::CONFIRM),
             json::Error::Field(field) => Self::Field(field, "true or false"),
         }
     }
@@ -268,13 +313,28 @@ impl Response {
 
 /// Answers one request. May block up to three seconds (a snapshot). Callers isolate panics.
 pub fn answer(house: &House, principal: &Principal, request: &Request<'_>) -> Response {
-    dispatch(house, *principal, request).unwrap_or_else(Response::refuse).unless_held(request)
+    let mut body = request.body;
+    let length = u32::try_from(body.len()).ok();
+    receive(house, principal, request, Upload { length, bytes: &mut body })
+}
+
+/// Answers one request whose body is passed on as it comes; `body` is empty. Blocks as long as
+/// that takes, or as whoever sends it is waited for.
+pub fn receive(
+    house: &House,
+    principal: &Principal,
+    request: &Request<'_>,
+    upload: Upload<'_>,
+) -> Response {
+    let answered = dispatch(house, *principal, request, upload);
+    answered.unwrap_or_else(Response::refuse).unless_held(request)
 }
 
 fn dispatch(
     house: &House,
     principal: Principal,
     request: &Request<'_>,
+    upload: Upload<'_>,
 ) -> Result<Response, Refusal> {
     let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
     let route = Route::parse(path)?;
@@ -310,6 +370,11 @@ fn dispatch(
         Route::Pairing => device::open_pairing(house),
         Route::Clients => device::clients(house, principal),
         Route::Client(id) => device::revoke(house, id),
+        Route::System => system::state(house),
+        Route::Update => system::update(house, upload),
+        Route::Wifi => system::wifi(house, body),
+        Route::Reset => system::reset(house, body),
+        Route::Restart => system::restart(house),
         #[cfg(feature = "faults")]
         Route::Test(fault) => faults::answer(house, fault, query),
         #[cfg(not(feature = "faults"))]

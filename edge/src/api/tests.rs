@@ -7,7 +7,10 @@ use edge_core::event::{Event, EventId, Kind};
 use edge_core::geometry::BBox;
 use edge_core::rest::path::Fault;
 use edge_core::time::UnixMs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::thread;
 
 /// A house with an empty store, gone when the test ends.
 struct Home {
@@ -32,6 +35,7 @@ impl Home {
             door: Door::new(Arc::clone(&store), true),
             store,
             board: Arc::new(Board::new(&["Hof".to_owned()])),
+            below: None,
             bell,
             vitals: Vitals::default(),
             safe: false,
@@ -122,6 +126,11 @@ fn every_route() -> Vec<Route> {
         Route::Pairing,
         Route::Clients,
         Route::Client(1),
+        Route::System,
+        Route::Update,
+        Route::Wifi,
+        Route::Reset,
+        Route::Restart,
     ];
     for route in &routes {
         match route {
@@ -148,6 +157,11 @@ fn every_route() -> Vec<Route> {
             | Route::Pairing
             | Route::Clients
             | Route::Client(_)
+            | Route::System
+            | Route::Update
+            | Route::Wifi
+            | Route::Reset
+            | Route::Restart
             | Route::Test(Fault::Slow | Fault::Panic | Fault::Bytes | Fault::Stall) => {}
         }
     }
@@ -369,4 +383,117 @@ fn the_box_tells_how_it_fares() {
     assert_eq!(home.get("/api/v1/cameras/Hof/snapshot").status, 503);
     let expect = if cfg!(feature = "faults") { 200 } else { 404 };
     assert_eq!(home.get("/api/v1/test/bytes?n=5").status, expect);
+}
+
+/// The far end of the box's socket: answers each line with what belongs to its beginning, and
+/// tells what it was asked and how many bytes followed.
+fn far_end(
+    home: &mut Home,
+    answers: &'static [(&str, &str)],
+) -> thread::JoinHandle<Vec<(String, u64)>> {
+    let path = home.dir.join("box.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    home.house.below = Some(BoxSocket::new(path, home.house.clock));
+    let serve = move |(beginning, answer): &(&str, &str)| {
+        let (stream, _) = listener.accept().unwrap();
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        assert!(line.starts_with(beginning), "{line}");
+        let bytes =
+            line.split(r#""bytes":"#).nth(1).map_or("0", |rest| rest.trim_end_matches("}\n"));
+        let mut bundle = (&mut stream).take(bytes.parse().unwrap());
+        let taken = std::io::copy(&mut bundle, &mut std::io::sink()).unwrap();
+        stream.get_mut().write_all(answer.as_bytes()).unwrap();
+        (line, taken)
+    };
+    thread::spawn(move || answers.iter().map(serve).collect())
+}
+
+#[test]
+fn without_a_box_nothing_lies_below() {
+    let home = Home::new("no-box");
+    for (line, body) in [
+        ("GET /api/v1/system", ""),
+        ("PUT /api/v1/system/update", "bundle"),
+        ("PUT /api/v1/system/wifi", r#"{"ssid":"x","passphrase":"12345678","country":"DE"}"#),
+        ("POST /api/v1/system/reset", r#"{"confirm":"Test box"}"#),
+        ("POST /api/v1/system/restart", ""),
+    ] {
+        let answer = home.ask(Principal::Owner, line, body);
+        assert_eq!(answer.status, 404, "{line}");
+        assert!(text(&answer).contains(r#""code":"no_box""#), "{line}");
+        assert_eq!(home.ask(Principal::Legacy, line, body).status, 403, "{line}");
+    }
+}
+
+#[test]
+fn the_box_below_is_asked_in_its_own_words() {
+    let mut home = Home::new("box");
+    let state = r#"{"version":"0.1.0","update":{"state":"none"}}"#;
+    let served = far_end(
+        &mut home,
+        &[
+            (
+                r#"{"do":"state"}"#,
+                "{\"ok\":{\"version\":\"0.1.0\",\"update\":{\"state\":\"none\"}}}\n",
+            ),
+            (
+                r#"{"do":"update","bytes":200000}"#,
+                "{\"percent\":99}\n{\"ok\":{\"version\":\"0.2.0\"}}\n",
+            ),
+            (r#"{"do":"update""#, "{\"error\":{\"code\":\"older\",\"message\":\"it is older\"}}\n"),
+            (r#"{"do":"update""#, "{\"error\":{\"code\":\"busy\",\"message\":\"wait\"}}\n"),
+            (r#"{"do":"wifi""#, "{\"ok\":{}}\n"),
+            (r#"{"do":"reset"}"#, "{\"ok\":{}}\n"),
+            (r#"{"do":"restart"}"#, "{\"ok\":{}}\n"),
+        ],
+    );
+    let phone = Principal::Client(1);
+    let got = home.ask(phone, "GET /api/v1/system", "");
+    assert_eq!((got.status, text(&got)), (200, state));
+    let bundle = "x".repeat(200_000);
+    let staged = home.ask(phone, "PUT /api/v1/system/update", &bundle);
+    assert_eq!((staged.status, text(&staged)), (200, r#"{"version":"0.2.0"}"#));
+    let older = home.ask(phone, "PUT /api/v1/system/update", "x");
+    assert_eq!(older.status, 422);
+    assert_eq!(text(&older), r#"{"error":{"code":"older","message":"it is older"}}"#);
+    assert_eq!(home.ask(phone, "PUT /api/v1/system/update", "x").status, 409);
+
+    let put = |body| home.ask(phone, "PUT /api/v1/system/wifi", body);
+    let wrong = put(r#"{"ssid":"Home","passphrase":"secret","country":"DE"}"#);
+    assert_eq!(wrong.status, 400);
+    assert!(text(&wrong).contains(r#""field":"passphrase""#) && !text(&wrong).contains("secret"));
+    let wifi = put(r#"{"ssid":"Caf\u00e9 \"1\"","passphrase":"secret\\\u0020~","country":"DE"}"#);
+    assert_eq!((wifi.status, wifi.body.len()), (204, 0));
+
+    let reset = |body| home.ask(phone, "POST /api/v1/system/reset", body).status;
+    assert_eq!(reset(r#"{"confirm":"test box"}"#), 400);
+    assert_eq!(reset(""), 400);
+    assert_eq!(reset(r#"{"confirm":"Test box"}"#), 204);
+    assert_eq!(home.ask(phone, "POST /api/v1/system/restart", "").status, 204);
+
+    let asked = served.join().unwrap();
+    assert_eq!(asked[1].1, 200_000);
+    let line = &asked[4].0;
+    assert_eq!(
+        line,
+        "{\"do\":\"wifi\",\"ssid\":\"Café \\\"1\\\"\",\"passphrase\":\"secret\\\\ ~\",\"country\":\"DE\"}\n"
+    );
+    assert_eq!(home.get("/api/v1/system").status, 503, "nobody answers there any more");
+}
+
+#[test]
+fn a_bundle_has_a_length_within_bounds() {
+    let mut home = Home::new("length");
+    home.house.below = Some(BoxSocket::new(home.dir.join("box.sock"), home.house.clock));
+    for (length, status) in
+        [(None, 411), (Some(0), 411), (Some((256 << 20) + 1), 413), (Some(1), 503)]
+    {
+        let target = "/api/v1/system/update";
+        let request = Request { method: Method::Put, target, if_none_match: None, body: &[] };
+        let upload = Upload { length, bytes: &mut std::io::repeat(7) };
+        let answer = receive(&home.house, &Principal::Owner, &request, upload);
+        assert_eq!(answer.status, status, "{length:?}");
+    }
 }

@@ -39,6 +39,7 @@ Usage: nightjar-edge --data-dir DIR [OPTIONS]
   --keep-bytes SIZE         How much is kept, as in 2GiB (default 2GiB)
   --keep-days N             How long it is kept (default 30)
   --name TEXT               This box's name, until a phone gives it another
+  --box PATH                The socket of nightjar-box, for updates, Wi-Fi, restart and reset
   --config FILE             Reads options from a JSON file; keys are the names above with _
   --print-config            Prints the effective configuration and ends
   --version                 Prints the version and ends
@@ -48,7 +49,7 @@ Once it answers it prints one line: ready http=ADDR";
 
 /// Keys of the configuration, as the file writes them. `labels` adds labels that open events;
 /// the option `--labels` is the key `labels_file`.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "data_dir",
     "camera",
     "model",
@@ -64,6 +65,7 @@ const KEYS: [&str; 16] = [
     "keep_bytes",
     "keep_days",
     "name",
+    "box",
     "config",
 ];
 /// Most threads of a detector unless more are asked for: its layers are too small to share
@@ -105,6 +107,8 @@ pub struct Config {
     pub keep_days: u32,
     /// The box's name until a phone gives it another.
     pub name: Option<String>,
+    /// The socket of nightjar-box: the key `box`.
+    pub box_socket: Option<PathBuf>,
 }
 
 /// What the command line asks for.
@@ -248,6 +252,7 @@ impl Config {
             keep_bytes: one("keep_bytes").map_or(Ok(2 << 30), size)?,
             keep_days: one("keep_days").map_or(Ok(30), |said| count(said, 1, 36_500))?,
             name: one("name").map(name).transpose()?,
+            box_socket: path_of("box"),
         })
     }
 
@@ -278,6 +283,7 @@ impl Config {
             ("keep_bytes", self.keep_bytes.to_string()),
             ("keep_days", self.keep_days.to_string()),
             ("name", text(&self.name)),
+            ("box", path(&self.box_socket)),
         ];
         for (at, (key, value)) in pairs.iter().enumerate() {
             let comma = if at == 0 { "" } else { "," };

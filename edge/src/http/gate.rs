@@ -5,6 +5,7 @@
 //! browser --TCP--> gate: head <= 8 KiB in 5 s, body <= 64 KiB in 10 s --Unix socket--> tiny_http
 //!         <-------- answer, taken within 30 s, and closed <---------------------------
 //! ```
+//! A bundle (256 MiB at most) is passed on as it comes, with a pause of at most 30 s.
 //! One request a connection. What is handed on is written anew from what was understood, so
 //! that both readers understand the same.
 #![deny(clippy::indexing_slicing)]
@@ -12,6 +13,7 @@
 use super::translate;
 use crate::api::{BODY_BYTES, Refusal, Response};
 use crate::say;
+use edge_core::rest::{path, system::BUNDLE_BYTES};
 use smol::LocalExecutor;
 use smol::future::FutureExt as _;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
@@ -45,6 +47,10 @@ const HEAD_WITHIN: Duration = Duration::from_secs(5);
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 /// An answer has to begin so soon; the slowest is a test's, of 60 s.
 const BEGIN_WITHIN: Duration = Duration::from_secs(70);
+/// More of a bundle has to come and to be taken so soon.
+const STALLED: Duration = Duration::from_secs(30);
+/// A bundle has to be there, checked and answered so soon.
+const BUNDLE_WITHIN: Duration = Duration::from_hours(1);
 /// The whole answer has to be taken so soon.
 const TAKE_WITHIN: Duration = Duration::from_secs(30);
 /// A refusal has to be taken, and then the rest of its request come to an end, so soon.
@@ -197,8 +203,15 @@ fn say_close(answer: &mut Vec<u8>) {
     }
 }
 
-/// Reads one request; it comes out in the words it is handed on with.
-async fn read(stream: &mut TcpStream) -> Result<Vec<u8>, Turned> {
+/// A request in the words it is handed on with.
+struct Read {
+    text: Vec<u8>,
+    /// Bytes of its body that are passed on as they come.
+    left: usize,
+}
+
+/// Reads one request, but for a body that is passed on as it comes.
+async fn read(stream: &mut TcpStream) -> Result<Read, Turned> {
     let mut bytes = Vec::new();
     let head = async {
         loop {
@@ -208,14 +221,15 @@ async fn read(stream: &mut TcpStream) -> Result<Vec<u8>, Turned> {
             }
         }
     };
-    let Head { mut text, length, body } =
+    let Head { mut text, length, body, streamed } =
         within(HEAD_WITHIN, head).await.ok_or(Turned::TooSlow)??;
     let end = length + body;
-    while bytes.len() < end {
+    while bytes.len() < end && !streamed {
         more(stream, &mut bytes).await?;
     }
-    text.extend_from_slice(bytes.get(length..end).unwrap_or_default());
-    Ok(text)
+    let here = bytes.get(length..end.min(bytes.len())).unwrap_or_default();
+    text.extend_from_slice(here);
+    Ok(Read { text, left: body - here.len() })
 }
 
 async fn more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<(), Turned> {
@@ -240,6 +254,8 @@ struct Head {
     length: usize,
     /// Bytes of the body that follows.
     body: usize,
+    /// Whether that is passed on as it comes.
+    streamed: bool,
 }
 
 /// Reads a head; `None` while it is not whole.
@@ -258,6 +274,8 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, Turned> {
         return Err(Turned::HeadTooLarge);
     }
     let (Some(method), Some(path)) = (request.method, request.path) else { return Ok(None) };
+    let streamed = path::is_streamed(method, path);
+    let most = if streamed { BUNDLE_BYTES as usize } else { BODY_BYTES };
     let mut text = format!("{method} {path} HTTP/1.1\r\n").into_bytes();
     let mut body = None;
     for header in request.headers.iter() {
@@ -269,7 +287,7 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, Turned> {
         if is("connection") && value.windows(7).any(|word| word == b"upgrade") {
             return Err(Turned::Malformed("this box upgrades no connection"));
         }
-        if is("content-length") && body.replace(content_length(header.value)?).is_some() {
+        if is("content-length") && body.replace(content_length(header.value, most)?).is_some() {
             return Err(Turned::Malformed("expected one Content-Length"));
         }
         if !OWN.into_iter().any(is) {
@@ -284,30 +302,36 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, Turned> {
         format!("Content-Length: {body}\r\nConnection: close\r\n\r\n").as_bytes(),
     );
     if text.is_ascii() {
-        Ok(Some(Head { text, length, body }))
+        Ok(Some(Head { text, length, body, streamed }))
     } else {
         Err(Turned::Malformed("expected a head in ASCII"))
     }
 }
 
 /// The length of a body that is not too long.
-fn content_length(value: &[u8]) -> Result<usize, Turned> {
+fn content_length(value: &[u8], most: usize) -> Result<usize, Turned> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(Turned::Malformed("expected digits for Content-Length"));
     }
     let length = str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
-    length.filter(|length| *length <= BODY_BYTES).ok_or(Turned::TooLarge)
+    length.filter(|length| *length <= most).ok_or(Turned::TooLarge)
 }
 
 /// Hands a request on and its answer back.
-async fn pass(stream: &mut TcpStream, inner: &Path, request: &[u8]) -> Result<(), Turned> {
+async fn pass(stream: &mut TcpStream, inner: &Path, request: &Read) -> Result<(), Turned> {
     let mut inner = UnixStream::connect(inner).await.map_err(|_| Turned::Busy)?;
     let mut answer = Vec::new();
+    let limit = if request.left > 0 { BUNDLE_WITHIN } else { BEGIN_WITHIN };
     let asked = async {
-        inner.write_all(request).await?;
-        (&mut inner).take(ANSWER_BYTES).read_to_end(&mut answer).await
+        inner.write_all(&request.text).await?;
+        if request.left > 0 {
+            let begun = begin(stream, &inner, request.left).await?;
+            answer.extend_from_slice(&begun);
+        }
+        (&mut inner).take(ANSWER_BYTES).read_to_end(&mut answer).await?;
+        io::Result::Ok(answer.len())
     };
-    match within(BEGIN_WITHIN, asked).await {
+    match within(limit, asked).await {
         Some(Ok(count)) if count > 0 => {}
         _ => return Err(Turned::Failed),
     }
@@ -323,6 +347,48 @@ async fn pass(stream: &mut TcpStream, inner: &Path, request: &[u8]) -> Result<()
     within(TAKE_WITHIN, copy).await.and_then(Result::ok).ok_or(Turned::Gone)
 }
 
+/// Passes a body on until there is an answer: its first bytes. The answer may come before the
+/// body's end; then the rest is not taken, and neither is it where the client hangs up.
+async fn begin(stream: &TcpStream, inner: &UnixStream, left: usize) -> io::Result<Vec<u8>> {
+    let answer = async {
+        let mut begun = vec![0; READ_BYTES];
+        let count = (&mut inner.clone()).read(&mut begun).await?;
+        begun.truncate(count);
+        Ok(begun)
+    };
+    let body = async {
+        let copy = copy(stream.clone(), inner.clone(), left).await;
+        if !matches!(copy, Some(Ok(()))) {
+            let _ = inner.shutdown(Shutdown::Write);
+        }
+        std::future::pending().await
+    };
+    let begun = answer.or(body).await;
+    // Whoever answered waits for the rest or for its end.
+    let _ = inner.shutdown(Shutdown::Write);
+    begun
+}
+
+/// `None` where no more comes, or is taken, for too long.
+async fn copy(mut from: TcpStream, mut to: UnixStream, mut left: usize) -> Option<io::Result<()>> {
+    let mut buf = vec![0; READ_BYTES];
+    while left > 0 {
+        let most = left.min(READ_BYTES);
+        let step = async {
+            let some = buf.get_mut(..most).unwrap_or_default();
+            let count = from.read(some).await?;
+            to.write_all(some.get(..count).unwrap_or_default()).await?;
+            io::Result::Ok(count)
+        };
+        match within(STALLED, step).await? {
+            Ok(0) => return Some(Err(io::ErrorKind::UnexpectedEof.into())),
+            Ok(count) => left -= count,
+            Err(error) => return Some(Err(error)),
+        }
+    }
+    Some(Ok(()))
+}
+
 #[cfg(test)]
 #[expect(clippy::indexing_slicing, reason = "tests index what they made")]
 mod tests {
@@ -335,7 +401,8 @@ mod tests {
         let text = "PUT /x?y=1 HTTP/1.1\r\nhost: localhost\r\nOrigin: null\r\nOrigin: a\r\n\
                     Content-Length: 7\r\nConnection: close\r\n\r\n";
         let bytes = [head, "1234567GET"].concat();
-        let expect = Head { text: text.into(), length: head.len(), body: 7 };
+        let (text, length) = (text.into(), head.len());
+        let expect = Head { text, length, body: 7, streamed: false };
         assert_eq!(parse(bytes.as_bytes()), Ok(Some(expect)));
         for end in 0..head.len() {
             assert_eq!(parse(&bytes.as_bytes()[..end]), Ok(None), "cut at {end}");
@@ -371,6 +438,23 @@ mod tests {
             let head = format!("{line}\r\nHost: localhost\r\n\r\n");
             let refused = parse(head.as_bytes());
             assert!(malformed(refused), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_bundle_is_long_and_passed_on_as_it_comes() {
+        let head = |line: &str, length| {
+            parse(format!("{line} HTTP/1.1\r\nContent-Length: {length}\r\n\r\n").as_bytes())
+        };
+        let bundle = head("PUT /api/v1/system/update", BUNDLE_BYTES);
+        let Ok(Some(Head { body, streamed: true, .. })) = bundle else { panic!("{bundle:?}") };
+        assert_eq!(body, BUNDLE_BYTES as usize);
+        for (line, length) in [
+            ("PUT /api/v1/system/update", BUNDLE_BYTES + 1),
+            ("POST /api/v1/system/update", 65_537),
+            ("PUT /api/v1/system/wifi", 65_537),
+        ] {
+            assert_eq!(head(line, length), Err(Turned::TooLarge), "{line}");
         }
     }
 

@@ -5,6 +5,7 @@ use super::{moment, workers};
 use crate::clock::Clock;
 use crate::peer::gather::{self, SERVERS};
 use crate::peer::{Output, Reply, Session, offer};
+use edge_core::link::Ask;
 use edge_core::time::Instant;
 use signal_proto::client::relay;
 use signal_proto::message::Kind;
@@ -44,6 +45,8 @@ pub(super) enum Note {
     Servers(Vec<SocketAddr>),
     /// An answer of the API.
     Reply(Reply),
+    /// So many bytes of a request's body may come in all.
+    Room(Ask, u32),
     /// JSON for the phone.
     Push(Arc<str>),
     /// Something was not told.
@@ -252,6 +255,7 @@ impl Task {
         match note {
             Note::Candidate(line) => self.session.handle_candidate(&line),
             Note::Reply(reply) => self.session.handle_reply(reply),
+            Note::Room(ask, bytes) => self.session.handle_room(ask, bytes),
             Note::Push(json) => self.session.handle_push(&json),
             Note::Missed => self.session.handle_missed(),
             Note::Revoked(client) => self.session.handle_revoked(client),

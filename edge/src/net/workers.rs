@@ -1,13 +1,16 @@
 //! A few threads that have the API answer what sessions ask.
 
 use super::session::{Handle, Note};
-use crate::api::{self, House, Refusal, Request, Response};
+use crate::api::{self, House, Refusal, Request, Response, Upload};
+use crate::peer::inflow::Outlet;
 use crate::peer::offer::Label;
 use crate::peer::{Reply, Work};
 use crate::principal::Principal;
 use crate::say;
+use edge_core::link::Ask;
 use edge_core::rest::{Method, code};
 use smol::channel::{Receiver, Sender, bounded};
+use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -28,7 +31,7 @@ pub(super) struct Job {
 }
 
 /// Starts the threads; they end when the last sender is dropped.
-pub(super) fn spawn(house: &Arc<House>) -> std::io::Result<Sender<Job>> {
+pub(super) fn spawn(house: &Arc<House>) -> io::Result<Sender<Job>> {
     let (sender, jobs) = bounded(QUEUE);
     for number in 0..WORKERS {
         let (house, jobs) = (Arc::clone(house), jobs.clone());
@@ -42,7 +45,7 @@ pub(super) fn spawn(house: &Arc<House>) -> std::io::Result<Sender<Job>> {
 
 fn run(house: &House, jobs: &Receiver<Job>) {
     while let Ok(Job { work, answers }) = jobs.recv_blocking() {
-        let answer = catch_unwind(AssertUnwindSafe(|| answer(house, &work)));
+        let answer = catch_unwind(AssertUnwindSafe(|| answer(house, &work, &answers)));
         let (response, client) = answer.unwrap_or_else(|_| {
             say!("api: a request ended in a panic");
             (Response::refuse(Refusal::Internal), None)
@@ -53,7 +56,7 @@ fn run(house: &House, jobs: &Receiver<Job>) {
 }
 
 /// The answer, and the paired phone that it is for.
-fn answer(house: &House, work: &Work) -> (Response, Option<u64>) {
+fn answer(house: &House, work: &Work, session: &Sender<Note>) -> (Response, Option<u64>) {
     let principal = match (work.label, &work.head.token) {
         (Label::HttpProxy, _) => house.door.legacy(),
         (Label::Nightjar, Some(token)) => house.door.by_token(token),
@@ -72,7 +75,28 @@ fn answer(house: &House, work: &Work) -> (Response, Option<u64>) {
         if_none_match: work.head.if_none_match.as_deref(),
         body: &work.body,
     };
-    (api::answer(house, &principal, &request), client)
+    let Some(outlet) = &work.inflow else {
+        return (api::answer(house, &principal, &request), client);
+    };
+    let length = work.head.length;
+    let bytes = &mut Inflow { outlet, ask: work.ask, length: length.unwrap_or(0), session };
+    (api::receive(house, &principal, &request, Upload { length, bytes }), client)
+}
+
+/// A body that is read as it comes; the session is told how much more may.
+struct Inflow<'a> {
+    outlet: &'a Outlet,
+    ask: Ask,
+    length: u32,
+    session: &'a Sender<Note>,
+}
+
+impl Read for Inflow<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        // The session may be over by now.
+        let grant = |room| drop(self.session.send_blocking(Note::Room(self.ask, room)));
+        self.outlet.read(self.length, buf, grant)
+    }
 }
 
 /// Hands work to the pool; where it is full, the session is told at once.

@@ -1,6 +1,48 @@
 //! The keeper on the card: first boot, both servers, watchdog, updates.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the supervisor calls it"))]
+mod args;
+mod clock;
+mod journal;
+mod keep;
+mod launch;
+mod net;
+mod people;
+mod place;
+mod servers;
+mod supervise;
+#[expect(dead_code, reason = "the supervisor calls it")]
 mod update;
 
-fn main() {}
+use args::Command;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1).peekable();
+    if args.peek() == Some(&OsString::from(launch::WORD)) {
+        return failed(&launch::become_child(args.skip(1)));
+    }
+    match Command::from_args(args) {
+        Ok(Command::Keep(options)) => {
+            keep::keep(&options).map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+        }
+        Ok(Command::Grow(_)) => failed(&io::Error::other("grow is not there yet")),
+        Ok(Command::Help) => printed(args::HELP),
+        Ok(Command::Version) => printed(concat!("nightjar-box ", env!("CARGO_PKG_VERSION"), "\n")),
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "nightjar-box: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn printed(text: &str) -> ExitCode {
+    let done = io::stdout().write_all(text.as_bytes());
+    done.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+}
+
+fn failed(error: &io::Error) -> ExitCode {
+    let _ = writeln!(io::stderr(), "nightjar-box: {error}");
+    ExitCode::FAILURE
+}

@@ -4,12 +4,14 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
 pub mod autoboot;
 pub mod bundle;
 pub mod facts;
+pub mod keeper;
 pub mod layout;
 pub mod manifest;
 pub mod update;

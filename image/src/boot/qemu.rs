@@ -10,8 +10,24 @@ use std::thread::{self, JoinHandle};
 
 /// The machine: a Pi 4's core, half the memory of its smallest.
 const MACHINE: &[&str] = &[
-    "-machine", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "512", "-nodefaults", "-display", "none",
-    "-serial", "stdio", "-no-reboot", "-device", "virtio-rng-pci", "-device", "i6300esb",
+    "-machine",
+    "virt",
+    "-cpu",
+    "cortex-a72",
+    "-smp",
+    "2",
+    "-m",
+    "512",
+    "-nodefaults",
+    "-display",
+    "none",
+    "-serial",
+    "stdio",
+    "-no-reboot",
+    "-device",
+    "virtio-rng-pci",
+    "-device",
+    "i6300esb",
 ];
 
 /// What it is started with.
@@ -40,9 +56,8 @@ impl Machine {
     pub(super) fn run(&self) -> Result<End, Failure> {
         let _ = std::fs::remove_file(&self.control);
         let listener = UnixListener::bind(&self.control);
-        let listener = listener.map_err(|error| {
-            Failure::Trouble(format!("{}: {error}", self.control.display()))
-        })?;
+        let listener = listener
+            .map_err(|error| Failure::Trouble(format!("{}: {error}", self.control.display())))?;
         let events = listen(listener);
         let mut child = self.command().spawn().map_err(|error| {
             Failure::Trouble(format!("qemu-system-aarch64 does not start: {error}"))

@@ -89,7 +89,8 @@ impl Debian {
         let folder = self.folder.join("packages");
         let listed = fs::read_dir(&folder).map_err(|error| trouble(&folder, &error))?;
         let begin = format!("{package}_");
-        let ours = listed.flatten().filter(|it| it.file_name().to_string_lossy().starts_with(&begin));
+        let ours =
+            listed.flatten().filter(|it| it.file_name().to_string_lossy().starts_with(&begin));
         let newest = ours.max_by_key(|it| it.metadata().and_then(|it| it.modified()).ok());
         newest.map(|it| it.path()).ok_or_else(|| {
             Failure::Trouble(format!("apt-get brought no {package} into {}", folder.display()))

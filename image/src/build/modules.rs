@@ -47,9 +47,10 @@ impl Modules {
             if self.built_in.contains(&name(wanted)) {
                 continue;
             }
-            let (path, needs) = self.known.get(&name(wanted)).ok_or_else(|| {
-                Failure::Trouble(format!("the kernel has no module {wanted}"))
-            })?;
+            let (path, needs) = self
+                .known
+                .get(&name(wanted))
+                .ok_or_else(|| Failure::Trouble(format!("the kernel has no module {wanted}")))?;
             for path in needs.iter().rev().chain([path]) {
                 if !order.contains(path) {
                     order.push(path.clone());
@@ -80,7 +81,12 @@ mod tests {
         let order = modules.in_order(["jbd2", "ext4", "built_in", "nls_a"]);
         assert_eq!(
             order.unwrap(),
-            ["kernel/fs/jbd2.ko", "kernel/lib/crc16.ko", "kernel/fs/ext4.ko", "kernel/nls/nls-a.ko.xz"]
+            [
+                "kernel/fs/jbd2.ko",
+                "kernel/lib/crc16.ko",
+                "kernel/fs/ext4.ko",
+                "kernel/nls/nls-a.ko.xz"
+            ]
         );
         let unknown = modules.in_order(["ext4", "vividd"]).unwrap_err();
         assert_eq!(unknown.to_string(), "the kernel has no module vividd");

@@ -11,21 +11,100 @@ use std::path::{Path, PathBuf};
 
 /// What the scripts on the card and people at a test's console call.
 const APPLETS: &[&str] = &[
-    "[", "ash", "awk", "basename", "blkid", "cat", "chmod", "chown", "cp", "cut", "date", "dd", "df",
-    "dirname", "dmesg", "echo", "env", "expr", "false", "find", "free", "grep", "head", "hostname", "id",
-    "ifconfig", "init", "ip", "kill", "ln", "ls", "lsmod", "md5sum", "mkdir", "mknod", "modprobe", "mount",
-    "mv", "nc", "partprobe", "pidof", "poweroff", "printf", "ps", "rdate", "readlink", "reboot", "rm",
-    "rmdir", "route", "sed", "seq", "setpriv", "sh", "sha256sum", "sleep", "sort", "stat", "stty", "swapoff",
-    "sync", "sysctl", "tail", "test", "timeout", "touch", "tr", "true", "udhcpc", "umount", "uname", "wc",
-    "wget", "xargs",
+    "[",
+    "ash",
+    "awk",
+    "basename",
+    "blkid",
+    "cat",
+    "chmod",
+    "chown",
+    "cp",
+    "cut",
+    "date",
+    "dd",
+    "df",
+    "dirname",
+    "dmesg",
+    "echo",
+    "env",
+    "expr",
+    "false",
+    "find",
+    "free",
+    "grep",
+    "head",
+    "hostname",
+    "id",
+    "ifconfig",
+    "init",
+    "ip",
+    "kill",
+    "ln",
+    "ls",
+    "lsmod",
+    "md5sum",
+    "mdev",
+    "mkdir",
+    "mknod",
+    "modprobe",
+    "mount",
+    "mv",
+    "nc",
+    "partprobe",
+    "pidof",
+    "poweroff",
+    "printf",
+    "ps",
+    "rdate",
+    "readlink",
+    "reboot",
+    "rm",
+    "rmdir",
+    "route",
+    "sed",
+    "seq",
+    "setpriv",
+    "sh",
+    "sha256sum",
+    "sleep",
+    "sort",
+    "stat",
+    "stty",
+    "swapoff",
+    "sync",
+    "sysctl",
+    "tail",
+    "test",
+    "timeout",
+    "touch",
+    "tr",
+    "true",
+    "udhcpc",
+    "umount",
+    "uname",
+    "wc",
+    "wget",
+    "xargs",
 ];
 /// Mount points, and folders that something is mounted over.
-const FOLDERS: &[&str] =
-    &["bin", "sbin", "usr/bin", "usr/sbin", "lib", "etc", "proc", "sys", "dev", "run", "tmp", "var", "boot", "data"];
+const FOLDERS: &[&str] = &[
+    "bin", "sbin", "usr/bin", "usr/sbin", "lib", "etc", "proc", "sys", "dev", "run", "tmp", "var",
+    "boot", "data",
+];
 /// Where Debian's libraries for the card's processor lie, below a package.
 const LIBRARIES: [&str; 2] = ["lib/aarch64-linux-gnu", "usr/lib/aarch64-linux-gnu"];
 /// Libraries that nothing on the card opens.
-const LEFT_OUT: &[&str] = &["gconv", "audit", "libmemusage", "libpcprofile", "libc_malloc_debug", "libnss_", "libnsl", "libthread_db"];
+const LEFT_OUT: &[&str] = &[
+    "gconv",
+    "audit",
+    "libmemusage",
+    "libpcprofile",
+    "libc_malloc_debug",
+    "libnss_",
+    "libnsl",
+    "libthread_db",
+];
 
 /// What goes in.
 #[derive(Debug)]
@@ -54,7 +133,10 @@ pub(crate) fn lay_out(root: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     busybox(root, parts.debian)?;
     libraries(root, parts.debian)?;
     for program in ["e2fsck", "mke2fs", "resize2fs"] {
-        copy(&parts.debian.files("e2fsprogs").join("sbin").join(program), &root.join("sbin").join(program))?;
+        copy(
+            &parts.debian.files("e2fsprogs").join("sbin").join(program),
+            &root.join("sbin").join(program),
+        )?;
     }
     for (_, program) in PROGRAMS {
         copy(&parts.programs.join(program), &root.join("usr/bin").join(program))?;
@@ -63,7 +145,7 @@ pub(crate) fn lay_out(root: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
         copy(model, &root.join("usr/share/nightjar/model.tflite"))?;
     }
     modules(root, parts)?;
-    overlay(&parts.repository.join("board/every/overlay"), root)?;
+    overlay(&parts.repository.join("board/overlay"), root)?;
     for (name, text) in parts.about {
         write(&root.join("etc/nightjar").join(name), text)?;
     }
@@ -76,7 +158,16 @@ pub(crate) fn squash(root: &Path, file: &Path) -> Result<(), Failure> {
     tool::run(
         tool::command("mksquashfs")
             .args([root, file])
-            .args(["-comp", "zstd", "-Xcompression-level", "19", "-b", "256K", "-all-root", "-no-xattrs"])
+            .args([
+                "-comp",
+                "zstd",
+                "-Xcompression-level",
+                "19",
+                "-b",
+                "256K",
+                "-all-root",
+                "-no-xattrs",
+            ])
             .args(["-noappend", "-no-progress", "-quiet", "-mkfs-time", "0", "-all-time", "0"])
             .env_remove("SOURCE_DATE_EPOCH"),
     )
@@ -88,7 +179,11 @@ fn busybox(root: &Path, debian: &Debian) -> Result<(), Failure> {
     for applet in APPLETS {
         link("busybox", &root.join("bin").join(applet))?;
     }
-    link("../bin/busybox", &root.join("sbin/init"))
+    // The kernel itself calls modprobe by this name, for a file system it does not know.
+    for applet in ["init", "modprobe"] {
+        link("../bin/busybox", &root.join("sbin").join(applet))?;
+    }
+    Ok(())
 }
 
 fn libraries(root: &Path, debian: &Debian) -> Result<(), Failure> {
@@ -120,12 +215,15 @@ fn modules(root: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Copies a tree over what is there, with the files' modes.
+/// Copies a tree over what is there, with the files' modes; links stay links.
 pub(super) fn overlay(from: &Path, to: &Path) -> Result<(), Failure> {
     make(to)?;
     for entry in entries(from)? {
         let there = to.join(entry.file_name().unwrap_or_default());
-        if entry.is_dir() {
+        if let Ok(to) = fs::read_link(&entry) {
+            let _ = fs::remove_file(&there);
+            symlink(to, &there).map_err(|error| trouble(&there, &error))?;
+        } else if entry.is_dir() {
             overlay(&entry, &there)?;
         } else {
             copy(&entry, &there)?;
@@ -138,7 +236,8 @@ pub(super) fn overlay(from: &Path, to: &Path) -> Result<(), Failure> {
 fn licences(root: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     let folder = root.join("usr/share/licences");
     for package in &parts.debian.packages {
-        let words = parts.debian.files(package).join("usr/share/doc").join(package).join("copyright");
+        let words =
+            parts.debian.files(package).join("usr/share/doc").join(package).join("copyright");
         if words.is_file() {
             copy(&words, &folder.join(package).join("copyright"))?;
         }

@@ -161,6 +161,24 @@ export function stateSentence(state, name) {
   return sentences[state] ?? '';
 }
 
+/** What an update is at; `sending` ({sent, total}, bytes) while it leaves this phone. Empty where there is none. */
+export function updateSentence({ state, version, why }, sending = null) {
+  if (sending) return sending.sent < sending.total ? 'Sending the new version. Keep this page open.' : 'Checking the new version…';
+  const sentences = {
+    writing: 'Another phone sends a new version.',
+    staged: `Restarting into version ${version}…`,
+    trial: `Version ${version} is on trial: it stays once it has watched well for a while.`,
+    committed: `Version ${version} runs now.`,
+    failed: `The new version was not healthy; the old one runs again.${why ? ` ${why}` : ''}`,
+  };
+  return sentences[state] ?? '';
+}
+
+/** The box's Wi-Fi in words. */
+export function wifiSentence(wifi) {
+  return wifi ? `${wifi.ssid}, ${wifi.state}` : 'Not set';
+}
+
 /** What this phone would be called in the box's list of phones. */
 export function phoneName(userAgent) {
   const systems = [

@@ -31,6 +31,9 @@ pub struct RequestHead {
     /// The entity tag of what the phone already holds.
     #[serde(default, deserialize_with = "text_or_none")]
     pub if_none_match: Option<String<ETAG_BYTES>>,
+    /// Bytes of the request's own body, where it is one that is passed on as it comes.
+    #[serde(default)]
+    pub length: Option<u32>,
     /// How many bytes of the body the phone already holds; the answer goes on there.
     #[serde(default)]
     pub from: Option<u32>,

@@ -310,6 +310,7 @@ fn wish(bytes: &[u8]) -> Wish {
             path,
             token: None,
             if_none_match: None,
+            length: None,
             from: None,
             if_range: None,
         }),

@@ -5,6 +5,8 @@
 //!  ----> Collecting ----> Asked ----------------> Heading ---------> Sending ----->  (free)
 //!            | bad head, too long, too many          ^
 //!            +---------------------------------------+        CANCEL: free from anywhere
+//!            | (a streamed body is handed on as it comes, within what handle_room granted)
+//!            +----> Streaming ----> Asked;  an answer may come before its LAST
 //! ```
 //! The shell owns every body. It appends the pieces that [`Heard`] lends, asks the API once a
 //! request is whole, and lends the answer's bytes back while they are sent. The channel is
@@ -16,6 +18,7 @@ use super::head::{Cut, Range, RequestHead, ResponseHead};
 use super::wire::{CHUNK_BYTES, Chunk, HEADER_BYTES, Kind, PIECE_BYTES};
 use super::{Ask, NEVER};
 use crate::rest::code::{BEYOND_END, MALFORMED, TOO_LARGE, TOO_MANY, error_body};
+use crate::rest::path::is_streamed;
 use crate::time::Instant;
 use heapless::{Deque, String, Vec};
 
@@ -25,6 +28,8 @@ pub const OPEN_TICKETS: usize = 64;
 const REFUSALS: usize = 64;
 /// Most bytes of one request's body; a longer one is answered 413.
 pub const BODY_BYTES: usize = 64 * 1024;
+/// Of a streamed body so many bytes may come before there is a word of room.
+pub const UNASKED_BYTES: u32 = 64 * 1024;
 /// Most bytes of all requests' bodies that are being collected; beyond, 503.
 pub const COLLECTING_BYTES: usize = 256 * 1024;
 /// Bytes that may wait in the channel before everything is held back, until
@@ -44,6 +49,7 @@ pub const DEAD_AFTER_MS: u64 = 30_000;
 const MISSED: &str = r#"{"type":"missed"}"#;
 const BAD_HEAD: &str = error_body!(MALFORMED, "The head of this request cannot be read.");
 const LONG_BODY: &str = error_body!(TOO_LARGE, "The body of a request may hold 64 KiB.");
+const BEYOND_ROOM: &str = error_body!(TOO_LARGE, "This body is longer than was said or granted.");
 const SHORT_BODY: &str = error_body!(BEYOND_END, "This body ends before the rest asked for.");
 const MANY_OPEN: &str = error_body!(TOO_MANY, "At most 64 requests may be open at once.");
 const MANY_BODIES: &str = error_body!(TOO_MANY, "Too many requests arrive at once; try again.");
@@ -60,6 +66,9 @@ pub enum Heard<'a> {
         ask: Ask,
         /// What it asks for.
         head: RequestHead,
+        /// Whether its body is to be passed on as it comes, and an answer may come before its
+        /// end; of it 64 KiB may come unasked, as of any, and more once there is room.
+        streamed: bool,
     },
     /// A piece of its body, to be appended.
     Piece {
@@ -112,9 +121,32 @@ struct Ticket {
 #[derive(Debug)]
 enum State {
     Collecting { bytes: usize, range: Option<Range> },
+    Streaming(Stream),
     Asked(Option<Range>),
     Heading(Answer),
     Sending { answer: Answer, sent: usize },
+}
+
+/// A request's body that is passed on as it comes.
+#[derive(Debug)]
+struct Stream {
+    /// Bytes that came.
+    bytes: usize,
+    /// Bytes that may come in all.
+    room: u32,
+    /// The phone is to be told so.
+    due: bool,
+}
+
+impl State {
+    /// Bytes of a request that may lie here before anybody has looked at it.
+    fn collecting(&self) -> usize {
+        match self {
+            Self::Collecting { bytes, .. } => *bytes,
+            Self::Streaming(stream) => stream.bytes.min(BODY_BYTES),
+            Self::Asked(_) | Self::Heading(_) | Self::Sending { .. } => 0,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -264,13 +296,29 @@ impl Responder {
         }
     }
 
-    /// Takes the answer to a whole request. `false`: its body is not wanted, drop it.
+    /// Takes how many bytes of a streamed body may come in all; never fewer than before.
+    pub fn handle_room(&mut self, ask: Ask, bytes: u32) {
+        let found = self.tickets.iter_mut().find(|ticket| ticket.ask == ask);
+        if let Some(Ticket { state: State::Streaming(stream), .. }) = found
+            && bytes > stream.room
+        {
+            (stream.room, stream.due) = (bytes, true);
+        }
+    }
+
+    /// Takes the answer to a whole request, or to one whose body is passed on as it comes.
+    /// `false`: its body is not wanted, drop it.
     pub fn handle_answer(&mut self, ask: Ask, head: ResponseHead) -> bool {
         let found = self.tickets.iter_mut().find(|ticket| ticket.ask == ask);
         let Some(Ticket { state, .. }) = found else { return false };
-        let State::Asked(range) = state else { return false };
+        let range = match state {
+            State::Asked(range) => range.take(),
+            State::Streaming(_) => None,
+            State::Collecting { .. } | State::Heading(_) | State::Sending { .. } => return false,
+        };
         let cut = Answer::cut(head, range.as_ref());
         let wanted = cut.is_some();
+        self.collecting_bytes -= state.collecting();
         *state = State::Heading(cut.unwrap_or_else(|| Answer::refusal(416, SHORT_BODY)));
         wanted
     }
@@ -323,6 +371,7 @@ impl Responder {
             let sent = self
                 .poll_life(buf)
                 .or_else(|| self.poll_push(buf))
+                .or_else(|| self.poll_room(buf))
                 .or_else(|| self.poll_small(buf, &lend))
                 .or_else(|| self.poll_bulk(buf, &lend));
             if let Some((length, done)) = sent {
@@ -348,22 +397,28 @@ impl Responder {
         }
         let ask = Ask(self.next_ask);
         let head = RequestHead::parse(json);
+        let streamed = head.as_ref().is_some_and(|head| is_streamed(&head.method, &head.path));
+        let length = head.as_ref().and_then(|head| head.length).unwrap_or(0) as usize;
         let state = if self.tickets.len() >= OPEN_TICKETS {
             State::Heading(Answer::refusal(429, MANY_OPEN))
         } else if head.is_none() {
             State::Heading(Answer::refusal(400, BAD_HEAD))
+        } else if streamed {
+            State::Streaming(Stream { bytes: 0, room: UNASKED_BYTES, due: false })
+        } else if length > BODY_BYTES {
+            State::Heading(Answer::refusal(413, LONG_BODY))
         } else {
             let range = head.as_ref().and_then(RequestHead::range);
             State::Collecting { bytes: 0, range }
         };
-        let wanted = matches!(state, State::Collecting { .. });
+        let wanted = matches!(state, State::Collecting { .. } | State::Streaming(_));
         if self.tickets.push(Ticket { number, ask, state }).is_err() {
             self.closing = Some(Reason::Flooded);
             return Heard::Nothing;
         }
         self.next_ask = self.next_ask.wrapping_add(1);
         match head {
-            Some(head) if wanted => Heard::Head { ask, head },
+            Some(head) if wanted => Heard::Head { ask, head, streamed },
             _ => Heard::Nothing,
         }
     }
@@ -372,24 +427,33 @@ impl Responder {
         let room = COLLECTING_BYTES - self.collecting_bytes;
         let found = self.tickets.iter_mut().find(|ticket| ticket.number == number);
         let Some(Ticket { ask, state, .. }) = found else { return Heard::Nothing };
-        let State::Collecting { bytes, range } = state else { return Heard::Nothing };
-        let (ask, before) = (*ask, *bytes);
-        let refusal = if before + piece.len() > BODY_BYTES {
-            Answer::refusal(413, LONG_BODY)
-        } else if piece.len() > room {
-            Answer::refusal(503, MANY_BODIES)
-        } else if last {
-            *state = State::Asked(range.take());
-            self.collecting_bytes -= before;
-            return Heard::Piece { ask, piece, last };
-        } else {
-            *bytes += piece.len();
-            self.collecting_bytes += piece.len();
-            return Heard::Piece { ask, piece, last };
+        let (ask, before) = (*ask, state.collecting());
+        let (bytes, most, words) = match state {
+            State::Collecting { bytes, .. } => (bytes, BODY_BYTES, LONG_BODY),
+            State::Streaming(stream) => (&mut stream.bytes, stream.room as usize, BEYOND_ROOM),
+            State::Asked(_) | State::Heading(_) | State::Sending { .. } => return Heard::Nothing,
         };
-        *state = State::Heading(refusal);
+        *bytes += piece.len();
+        let refusal = if *bytes > most {
+            Some((413, words))
+        } else if state.collecting() - before > room {
+            Some((503, MANY_BODIES))
+        } else {
+            None
+        };
         self.collecting_bytes -= before;
-        Heard::Gone { ask }
+        if let Some((status, words)) = refusal {
+            *state = State::Heading(Answer::refusal(status, words));
+            return Heard::Gone { ask };
+        }
+        if last {
+            let whole = State::Asked(None);
+            if let State::Collecting { range, .. } = core::mem::replace(state, whole) {
+                *state = State::Asked(range);
+            }
+        }
+        self.collecting_bytes += state.collecting();
+        Heard::Piece { ask, piece, last }
     }
 
     fn cancel<'a>(&mut self, number: u32) -> Heard<'a> {
@@ -401,9 +465,7 @@ impl Responder {
 
     fn free(&mut self, at: usize) -> Ask {
         let ticket = self.tickets.remove(at);
-        if let State::Collecting { bytes, .. } = ticket.state {
-            self.collecting_bytes -= bytes;
-        }
+        self.collecting_bytes -= ticket.state.collecting();
         if at < self.turn {
             self.turn -= 1;
         }
@@ -437,6 +499,18 @@ impl Responder {
         Some((chunk.emit(buf)?, None))
     }
 
+    /// Tells how much of a body may come.
+    fn poll_room(&mut self, buf: &mut [u8]) -> Option<(usize, Option<Ask>)> {
+        let (ticket, stream) =
+            self.tickets.iter_mut().find_map(|ticket| match &mut ticket.state {
+                State::Streaming(stream) if stream.due => Some((ticket.number, stream)),
+                _ => None,
+            })?;
+        stream.due = false;
+        let room = stream.room.to_be_bytes();
+        Some((Chunk { ticket, kind: Kind::Credit, piece: &room }.emit(buf)?, None))
+    }
+
     fn poll_small<'b>(
         &mut self,
         buf: &mut [u8],
@@ -445,7 +519,7 @@ impl Responder {
         let at = self.tickets.iter().position(|ticket| match &ticket.state {
             State::Heading(_) => true,
             State::Sending { answer, .. } => answer.is_small(),
-            State::Collecting { .. } | State::Asked(_) => false,
+            State::Collecting { .. } | State::Streaming(_) | State::Asked(_) => false,
         })?;
         self.send(at, buf, lend)
     }

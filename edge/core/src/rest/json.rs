@@ -171,6 +171,11 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> 
     serde_json_core::from_slice(body).map(|(value, _)| value).map_err(|_| Error::Malformed)
 }
 
+/// A member's text, where it is there and holds at most `N` bytes.
+pub(crate) fn field<const N: usize>(raw: Option<EscapedStr<'_>>) -> Option<String<N>> {
+    unescape(raw?.0)
+}
+
 /// Whether the body is a JSON object, whatever its fields.
 fn is_object(body: &[u8]) -> bool {
     #[derive(Deserialize)]

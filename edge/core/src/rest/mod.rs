@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! target --> path::Route + query::Events --> (the shell's api) --> body --> JSON
-//! body   --> json::guard, json::Flags, json::name
+//! body   --> json::guard, json::Flags, json::name, system::Wifi
 //! ```
 
 pub mod body;
@@ -10,6 +10,7 @@ pub mod code;
 pub mod json;
 pub mod path;
 pub mod query;
+pub mod system;
 
 pub use path::Route;
 

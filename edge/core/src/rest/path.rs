@@ -76,6 +76,16 @@ pub enum Route {
     Clients,
     /// `/api/v1/clients/{id}`
     Client(u64),
+    /// `/api/v1/system`
+    System,
+    /// `/api/v1/system/update`
+    Update,
+    /// `/api/v1/system/wifi`
+    Wifi,
+    /// `/api/v1/system/reset`
+    Reset,
+    /// `/api/v1/system/restart`
+    Restart,
     /// `/api/v1/test/slow`, `panic`, `bytes`: only with the shell's feature `faults`.
     Test(Fault),
 }
@@ -156,6 +166,11 @@ impl Route {
             ["pairing"] => Self::Pairing,
             ["clients"] => Self::Clients,
             ["clients", id] => Self::Client(number(id)?),
+            ["system"] => Self::System,
+            ["system", "update"] => Self::Update,
+            ["system", "wifi"] => Self::Wifi,
+            ["system", "reset"] => Self::Reset,
+            ["system", "restart"] => Self::Restart,
             ["test", "slow"] => Self::Test(Fault::Slow),
             ["test", "panic"] => Self::Test(Fault::Panic),
             ["test", "bytes"] => Self::Test(Fault::Bytes),
@@ -206,6 +221,11 @@ impl Route {
             Self::Pairing => "/api/v1/pairing",
             Self::Clients => "/api/v1/clients",
             Self::Client(_) => "/api/v1/clients/{id}",
+            Self::System => "/api/v1/system",
+            Self::Update => "/api/v1/system/update",
+            Self::Wifi => "/api/v1/system/wifi",
+            Self::Reset => "/api/v1/system/reset",
+            Self::Restart => "/api/v1/system/restart",
             Self::Test(Fault::Slow) => "/api/v1/test/slow",
             Self::Test(Fault::Panic) => "/api/v1/test/panic",
             Self::Test(Fault::Bytes) => "/api/v1/test/bytes",
@@ -216,15 +236,24 @@ impl Route {
     /// What may be done with it.
     pub const fn methods(&self) -> &'static [Method] {
         match self {
-            Self::DisplayName(Some(_)) | Self::Notifications(_) | Self::Ifttt | Self::Device => {
-                &[Method::Put]
-            }
+            Self::DisplayName(Some(_))
+            | Self::Notifications(_)
+            | Self::Ifttt
+            | Self::Device
+            | Self::Update
+            | Self::Wifi => &[Method::Put],
             Self::Event(_) => &[Method::Get, Method::Put, Method::Delete],
-            Self::Pair | Self::Pairing => &[Method::Post],
+            Self::Pair | Self::Pairing | Self::Reset | Self::Restart => &[Method::Post],
             Self::Client(_) => &[Method::Delete],
             _ => &[Method::Get],
         }
     }
+}
+
+/// Whether the body of such a request is passed on as it comes, and may be long.
+pub fn is_streamed(method: &str, target: &str) -> bool {
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    method == Method::Put.word() && Route::parse(path) == Ok(Route::Update)
 }
 
 /// A decimal number without sign or leading zeros.
@@ -263,9 +292,14 @@ mod tests {
             ("/api/v1/cameras/100%25/snapshot", Route::Snapshot(name("100%"))),
             ("/api/v1/cameras/%2525/snapshot", Route::Snapshot(name("%25"))),
             ("/api/v1/clients/12", Route::Client(12)),
+            ("/api/v1/system", Route::System),
+            ("/api/v1/system/update", Route::Update),
         ] {
             assert_eq!(Route::parse(path), Ok(route), "{path}");
         }
+        assert!(is_streamed("PUT", "/api/v1/system/updat%65?x"));
+        assert!(!is_streamed("GET", "/api/v1/system/update"));
+        assert!(!is_streamed("PUT", "/api/v1/system/wifi"));
     }
 
     #[test]

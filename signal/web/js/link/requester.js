@@ -5,7 +5,7 @@
 //               └──── CANCEL, cancel(), death ────────► failed; what has come is kept for the next who asks
 //
 // One mutation, then `pollOutput` until it says `timeout`.
-import { HEAD_BYTES, credit, emit, parse, split } from './wire.js';
+import { HEAD_BYTES, PIECE_BYTES, credit, emit, parse, split } from './wire.js';
 
 /** Requests that may be open at once; the box answers the next one 429. */
 export const OPEN_REQUESTS = 64;
@@ -20,6 +20,9 @@ export const DEAD_AFTER_MS = 6000;
 export const HEAL_WITHIN_MS = 2000;
 /** Largest body of a request that is sent at all, bytes; above 64 KiB the box answers 413. */
 export const REQUEST_BYTES = 1 << 20;
+/** Largest body that is streamed, bytes; and how much of one is sent before the device says how much it takes. */
+export const STREAM_BYTES = 256 << 20;
+export const UNASKED_BYTES = 64 * 1024;
 /** Bytes of answers held at once, those that are whole and handed out not counted; one beyond is cancelled. */
 export const HELD_BYTES = 256 << 20;
 /** Bytes that may wait in the channel before further pieces of requests' bodies are held back. */
@@ -37,6 +40,8 @@ export class Requester {
   #output = [];
   /** Chunks of longer bodies, by ticket: one body after the other, as the device's room for them is small. */
   #uploads = new Map();
+  /** Streamed bodies, by ticket: what the page is asked for piece by piece, as the device takes it. */
+  #streams = new Map();
   #buffered = 0;
   #held = 0;
   #taken = 0;
@@ -73,25 +78,31 @@ export class Requester {
 
   /**
    * Opens a request. The answer to a GET goes on with what is kept of it, and is a 200 all the same; with `from` it is
-   * the caller who goes on.
+   * the caller who goes on. With `length` its body is streamed: `pollOutput` asks for it piece by piece.
    * @param {number} now ms
    * @param {{method: string, path: string, token?: string, ifNoneMatch?: string, from?: number, ifRange?: string,
-   *   body?: Uint8Array}} request
+   *   body?: Uint8Array, length?: number}} request
    * @returns {number} its ticket
    */
-  request(now, { method, path, token, ifNoneMatch, from, ifRange, body = EMPTY }) {
+  request(now, { method, path, token, ifNoneMatch, from, ifRange, body = EMPTY, length = 0 }) {
     if (this.#dead) throw new Error('the link is dead');
     const resumable = method === 'GET' && from === undefined;
     const partial = resumable ? this.#partials?.take(path) : undefined;
     const range = partial ? { from: partial.bytes, if_range: partial.head.etag } : { from, if_range: ifRange };
-    const head = utf8.encode(JSON.stringify({ method, path, token, if_none_match: ifNoneMatch, ...range }));
+    const streamed = length > 0 ? { length } : {};
+    const head = utf8.encode(JSON.stringify({ method, path, token, if_none_match: ifNoneMatch, ...streamed, ...range }));
     if (head.length > HEAD_BYTES) throw new TypeError(`a request head of ${head.length} bytes`);
     if (body.length > REQUEST_BYTES) throw new TypeError(`a request body of ${body.length} bytes`);
+    if (length > STREAM_BYTES) throw new TypeError(`a streamed body of ${length} bytes`);
     const ticket = this.#ticket();
     if (this.#open.size === 0) this.#heard = Math.max(this.#heard, now - PING_BUSY_MS);
     this.#open.set(ticket, { path, resumable, partial, head: null, pieces: [], bytes: 0 });
     if (this.#told === null) this.#credit();
     this.#transmit(emit(ticket, 'HEAD', head));
+    if (length > 0) {
+      this.#streams.set(ticket, { length, sent: 0, room: UNASKED_BYTES, wanted: false });
+      return ticket;
+    }
     const chunks = split(ticket, body);
     if (chunks.length === 1) this.#transmit(chunks[0]);
     else this.#uploads.set(ticket, chunks);
@@ -103,6 +114,17 @@ export class Requester {
     if (!this.#open.has(ticket)) return;
     this.#keep(this.#settle(ticket));
     this.#transmit(emit(ticket, 'CANCEL'));
+  }
+
+  /** Takes the piece of a streamed body that was wanted. */
+  handleBody(ticket, piece) {
+    const stream = this.#streams.get(ticket);
+    if (!stream?.wanted) return;
+    stream.wanted = false;
+    stream.sent += piece.length;
+    const last = stream.sent === stream.length;
+    if (last) this.#streams.delete(ticket);
+    this.#transmit(emit(ticket, last ? 'LAST' : 'MORE', piece));
   }
 
   /** Takes how many bytes wait in the channel now; what is sent is added by itself. */
@@ -125,7 +147,8 @@ export class Requester {
     if (kind === 'MORE') this.#take(piece.length);
     if (kind === 'PING') this.#transmit(emit(ticket, 'PONG'));
     else if (kind === 'PUSH') this.#push(ticket, piece);
-    else if (kind !== 'PONG' && kind !== 'CREDIT') this.#answer(ticket, kind, piece);
+    else if (kind === 'CREDIT') this.#grant(ticket, piece);
+    else if (kind !== 'PONG') this.#answer(ticket, kind, piece);
   }
 
   /** Lets time pass: pings after silence, doubts the path when nobody answers, and at last declares the link dead. */
@@ -161,6 +184,7 @@ export class Requester {
   /**
    * The next thing to do, `timeout` last:
    * `{type: 'transmit', bytes}`, `{type: 'response', ticket, head, body}`, `{type: 'failed', ticket, reason}`,
+   * `{type: 'want', ticket, from, to}` (bytes of a streamed body, for `handleBody`),
    * `{type: 'push', message}`, `{type: 'doubt'}`, `{type: 'dead'}`, `{type: 'timeout', at}` (ms, Infinity when dead).
    */
   pollOutput() {
@@ -192,7 +216,22 @@ export class Requester {
       if (chunks.length === 0) this.#uploads.delete(ticket);
       return { type: 'transmit', bytes };
     }
+    for (const [ticket, stream] of this.#streams) {
+      const { length, sent, room, wanted } = stream;
+      const to = Math.min(sent + PIECE_BYTES, room, length);
+      if (wanted || to <= sent) continue;
+      stream.wanted = true;
+      return { type: 'want', ticket, from: sent, to };
+    }
     return undefined;
+  }
+
+  /** The device takes so many bytes of a streamed body in all. */
+  #grant(ticket, piece) {
+    const stream = this.#streams.get(ticket);
+    if (!stream) return;
+    const room = new DataView(piece.buffer, piece.byteOffset).getUint32(0);
+    stream.room = Math.max(stream.room, room);
   }
 
   /** Bulk has come: the device is told in steps that leave it three quarters of the window. */
@@ -210,6 +249,7 @@ export class Requester {
     const request = this.#open.get(ticket);
     this.#open.delete(ticket);
     this.#uploads.delete(ticket);
+    this.#streams.delete(ticket);
     this.#held -= request.bytes;
     return request;
   }

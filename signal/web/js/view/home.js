@@ -1,4 +1,4 @@
-// Home: the box, its cameras live, the phones that are paired with it, the boxes this phone knows, and what leaves the house.
+// Home: the box and what it runs on, its cameras live, the phones that are paired with it, the boxes this phone knows, and what leaves the house.
 import { count, duration, size, ago } from '../words.js';
 import { Cameras } from './cameras.js';
 import { Devices } from './devices.js';
@@ -6,6 +6,7 @@ import { h, say } from './dom.js';
 import { icon } from './icons.js';
 import { install } from './install.js';
 import { Phones } from './phones.js';
+import { System } from './system.js';
 
 /** The status is read anew so often while somebody looks, ms. */
 export const STATUS_EVERY_MS = 10_000;
@@ -25,6 +26,7 @@ export class HomeView {
   #cameras;
   #phones;
   #devices;
+  #system;
   #head;
 
   constructor(app) {
@@ -32,6 +34,7 @@ export class HomeView {
     this.#cameras = new Cameras(app);
     this.#phones = new Phones(app);
     this.#devices = new Devices(app);
+    this.#system = new System(app);
     this.#rename = h('button', { type: 'button', class: 'round', 'aria-label': 'Rename', title: 'Rename', test: 'rename', onclick: () => this.#edit(true) }, icon('pen'));
     this.#form = h(
       'form',
@@ -47,7 +50,7 @@ export class HomeView {
       'section',
       { class: 'view home', 'aria-label': 'Home' },
       this.#head,
-      h('div', { class: 'column' }, this.#cameras.element, box),
+      h('div', { class: 'column' }, this.#cameras.element, box, this.#system.element),
       h('div', { class: 'column' }, this.#phones.element, this.#devices.element, install(), about()),
     );
     app.addEventListener('device', () => this.#render());
@@ -98,12 +101,14 @@ export class HomeView {
     this.#cameras.render();
     this.#phones.render();
     this.#devices.render();
+    this.#system.render();
   }
 
   show() {
     this.#turn = this.#turns += 1;
     this.#cameras.show();
     this.#phones.show();
+    this.#system.show();
     this.#render();
     this.#tick(this.#turn);
   }
@@ -113,6 +118,7 @@ export class HomeView {
     clearTimeout(this.#timer);
     this.#cameras.hide();
     this.#phones.hide();
+    this.#system.hide();
   }
 
   async #tick(turn) {

@@ -255,6 +255,87 @@ fn bodies_in_collection_are_bounded_together() {
     assert_eq!(box_.collecting_bytes, 0);
 }
 
+const UPDATE: &[u8] = br#"{"method":"PUT","path":"/api/v1/system/update","length":1000000}"#;
+
+/// Opens a request whose body is streamed.
+fn stream(box_: &mut Responder, ticket: u32) -> Ask {
+    let first = chunk(ticket, Kind::Head, UPDATE);
+    let opened = box_.handle_message(Instant(0), &first);
+    let Heard::Head { ask, streamed: true, .. } = opened else { panic!("{opened:?}") };
+    ask
+}
+
+#[test]
+fn a_streamed_body_is_bound_by_the_room_it_has() {
+    let mut box_ = Responder::new(Instant(0));
+    let asked = stream(&mut box_, 3);
+    let piece = [7; PIECE_BYTES];
+    let more = |box_: &mut Responder| match box_
+        .handle_message(Instant(0), &chunk(3, Kind::More, &piece))
+    {
+        Heard::Piece { last: false, .. } => true,
+        Heard::Gone { ask } => {
+            assert_eq!(ask, asked);
+            false
+        }
+        other => panic!("{other:?}"),
+    };
+    assert!((0..4).all(|_| more(&mut box_)), "64 KiB come unasked");
+    box_.handle_room(asked, 5 * u32::try_from(PIECE_BYTES).expect("small"));
+    box_.handle_room(asked, 9);
+    let room = (5 * u32::try_from(PIECE_BYTES).expect("small")).to_be_bytes();
+    assert_eq!(drain(&mut box_, b""), [(3, Kind::Credit, room.to_vec())], "told once");
+    assert!(more(&mut box_));
+    assert!(!more(&mut box_), "and not a byte beyond");
+    let sent = drain(&mut box_, b"");
+    assert_eq!((status(&sent[0].2), &sent[1].2[..]), (413, BEYOND_ROOM.as_bytes()));
+    assert!(!box_.handle_answer(asked, head(1)), "its answer is another");
+    assert_eq!(box_.collecting_bytes, 0);
+}
+
+#[test]
+fn a_streamed_body_may_be_answered_before_its_end() {
+    let mut box_ = Responder::new(Instant(0));
+    let asked = stream(&mut box_, 3);
+    box_.handle_message(Instant(0), &chunk(3, Kind::More, &[7; 100]));
+    assert!(box_.handle_answer(asked, head(2)));
+    box_.handle_room(asked, 1 << 20);
+    let late = chunk(3, Kind::More, &[7; 100]);
+    assert_eq!(box_.handle_message(Instant(0), &late), Heard::Nothing);
+    let kinds: List<_> = drain(&mut box_, b"no").iter().map(|sent| sent.1).collect();
+    assert_eq!(kinds, [Kind::Head, Kind::Last]);
+    let asked = stream(&mut box_, 3);
+    let last = chunk(3, Kind::Last, b"whole");
+    let heard = box_.handle_message(Instant(0), &last);
+    assert_eq!(heard, Heard::Piece { ask: asked, piece: b"whole", last: true });
+    assert!(box_.handle_answer(asked, head(2)));
+    assert_eq!(box_.collecting_bytes, 0);
+}
+
+#[test]
+fn strangers_fill_no_more_with_streams_than_with_bodies() {
+    let mut box_ = Responder::new(Instant(0));
+    let mut taken = 0;
+    for ticket in 0..20 {
+        stream(&mut box_, ticket);
+        for _ in 0..4 {
+            let more = chunk(ticket, Kind::More, &[7; 16_000]);
+            let heard = box_.handle_message(Instant(0), &more);
+            taken += usize::from(matches!(heard, Heard::Piece { .. })) * 16_000;
+        }
+    }
+    assert!(taken <= COLLECTING_BYTES, "{taken} bytes");
+    for ticket in 0..20 {
+        box_.handle_message(Instant(0), &chunk(ticket, Kind::Cancel, b""));
+    }
+    assert_eq!(box_.collecting_bytes, 0);
+    let long = br#"{"method":"PUT","path":"/api/v1/device","length":65537}"#;
+    box_.handle_message(Instant(0), &chunk(99, Kind::Head, long));
+    let sent = drain(&mut box_, b"");
+    let refused = sent.iter().find(|sent| sent.0 == 99).expect("an answer");
+    assert_eq!(status(&refused.2), 413, "what is no stream does not wait for room");
+}
+
 #[test]
 fn a_cancelled_request_is_forgotten_at_any_time() {
     let mut box_ = Responder::new(Instant(0));
@@ -437,7 +518,7 @@ impl Pair {
     fn box_hears(&mut self, bytes: &[u8]) {
         match self.responder.handle_message(self.now, bytes) {
             Heard::Nothing => {}
-            Heard::Head { ask, head } => {
+            Heard::Head { ask, head, .. } => {
                 let ticket = head.path[1..].parse().expect("a ticket");
                 self.collected.insert(ask, (ticket, head.from, vec![]));
             }

@@ -1,0 +1,148 @@
+//! A card's image: written from its parts, the same bytes each time, and read again.
+//!
+//! ```text
+//! MBR | AUTOBOOT (FAT) | BOOT-A (FAT) | BOOT-B, empty | root A | root B, empty | data (ext4)
+//! ```
+
+mod fat;
+
+use crate::failure::Failure;
+use crate::tool;
+use image_core::autoboot::{Autoboot, Slot};
+use image_core::facts::Facts;
+use image_core::layout::{Layout, Span};
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+pub(crate) use fat::Image;
+
+/// Marks a disk as a card of ours: "nj" and the layout's number.
+const SIGNATURE: u32 = 0x6e6a_0001;
+/// When everything on a card was made, so that two builds are equal: 2026-01-01.
+const MADE: &str = "1767225600";
+const DATA_UUID: &str = "6e696768-746a-4172-8461-746100000001";
+
+/// The boards' facts.
+const BOARDS: &[(&str, &str)] = &[
+    ("qemu-arm64", include_str!("../../board/qemu-arm64/facts")),
+    ("rpi4-64", include_str!("../../board/rpi4-64/facts")),
+];
+
+/// What a card is made of.
+#[derive(Debug)]
+pub(crate) struct Card {
+    /// The files of a boot partition, in a folder.
+    pub(crate) boot: PathBuf,
+    /// A squashfs.
+    pub(crate) root: PathBuf,
+    /// `nightjar.toml`.
+    pub(crate) settings: String,
+}
+
+/// The facts of a board of this name.
+pub(crate) fn board(name: &str) -> Result<Facts<'static>, Failure> {
+    let known = || BOARDS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let (_, text) = BOARDS.iter().find(|(board, _)| *board == name).ok_or_else(|| {
+        Failure::Usage(format!("no board is called {name:?}; there are {}", known()))
+    })?;
+    let wrong = |wrong| Failure::Trouble(format!("board/{name}/facts: {wrong}"));
+    Facts::parse(text).map_err(wrong)
+}
+
+/// Writes the command lines of both slots into the folder of boot files.
+pub(crate) fn command_lines(words: &str, facts: &Facts<'_>, boot: &Path) -> Result<(), Failure> {
+    for (slot, root) in [("a", 5), ("b", 6)] {
+        let path = boot.join(format!("cmdline-{slot}.txt"));
+        let (disk, part) = (facts.disk, facts.partition);
+        let line = format!("root={disk}{part}{root} rootfstype=squashfs ro {}\n", words.trim());
+        fs::write(&path, line).map_err(|error| trouble(&path, &error))?;
+    }
+    Ok(())
+}
+
+/// The boot part of a card or an update: a FAT of the folder's files, without its empty tail.
+pub(crate) fn boot_part(folder: &Path, facts: &Facts<'_>) -> Result<Vec<u8>, Failure> {
+    let files = fat::files(folder)?;
+    let mut bytes = fat::format("BOOT", facts.boot_mib, &files)?;
+    let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    bytes.truncate(used.next_multiple_of(4096));
+    Ok(bytes)
+}
+
+/// Writes the image to `out`, whole or not at all.
+pub(crate) fn write(card: &Card, facts: &Facts<'_>, out: &Path) -> Result<(), Failure> {
+    let part = out.with_extension("part");
+    let done = assemble(card, facts, &part)
+        .and_then(|()| fs::rename(&part, out).map_err(|error| trouble(out, &error)));
+    if done.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    done
+}
+
+fn assemble(card: &Card, facts: &Facts<'_>, path: &Path) -> Result<(), Failure> {
+    let layout = Layout::new(facts);
+    let span = |nr| layout.span(nr).unwrap_or_default();
+    let autoboot = fat::format(
+        "AUTOBOOT",
+        facts.autoboot_mib,
+        &[
+            ("autoboot.txt".into(), Autoboot::new(Slot::A).text().into()),
+            ("nightjar.toml".into(), card.settings.clone().into_bytes()),
+        ],
+    )?;
+    let root = fs::read(&card.root).map_err(|error| trouble(&card.root, &error))?;
+    let boot = boot_part(&card.boot, facts)?;
+    let mut file = File::create(path).map_err(|error| trouble(path, &error))?;
+    let whole = u64::from(layout.sectors()) * image_core::layout::SECTOR as u64;
+    file.set_len(whole).map_err(|error| trouble(path, &error))?;
+    for (sector, bytes) in layout.encode(SIGNATURE) {
+        put(&mut file, Span { start: sector, sectors: 1 }, &bytes, "the partition table")?;
+    }
+    put(&mut file, span(1), &autoboot, "AUTOBOOT")?;
+    put(&mut file, span(2), &boot, "the boot part")?;
+    put(&mut file, span(5), &root, "the root file system")?;
+    data(path, span(7))?;
+    file.sync_all().map_err(|error| trouble(path, &error))
+}
+
+/// Writes bytes to where they belong, but for zeros, which are there already.
+fn put(file: &mut File, span: Span, bytes: &[u8], what: &str) -> Result<(), Failure> {
+    const PIECE: usize = 64 * 1024;
+    if bytes.len() as u64 > span.bytes() {
+        let (has, wants) = (span.bytes() >> 20, bytes.len().div_ceil(1 << 20));
+        return Err(Failure::Trouble(format!("{what} takes {wants} MiB and has {has}")));
+    }
+    let trouble = |error: io::Error| Failure::Trouble(format!("{what}: {error}"));
+    for (nr, piece) in bytes.chunks(PIECE).enumerate() {
+        if piece.iter().any(|&byte| byte != 0) {
+            let at = span.offset() + (nr * PIECE) as u64;
+            file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(piece)).map_err(trouble)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the file system of data in its place.
+fn data(path: &Path, span: Span) -> Result<(), Failure> {
+    let extended = format!(
+        "offset={},hash_seed={DATA_UUID},lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0",
+        span.offset()
+    );
+    tool::run(
+        tool::command("mke2fs")
+            .args([
+                "-q", "-F", "-t", "ext4", "-L", "data", "-U", DATA_UUID, "-m", "1", "-J", "size=4",
+            ])
+            .args(["-E", &extended])
+            .arg(path)
+            .arg(format!("{}k", span.bytes() / 1024))
+            .env("E2FSPROGS_FAKE_TIME", MADE),
+    )
+    .map(|_| ())
+}
+
+fn trouble(path: &Path, error: &io::Error) -> Failure {
+    Failure::Trouble(format!("{}: {error}", path.display()))
+}

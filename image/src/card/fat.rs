@@ -1,0 +1,144 @@
+//! The FAT partitions of a card: made in memory, and read or changed in an image. Every entry is
+//! of 1980: fatfs is built without a clock.
+
+use super::trouble;
+use crate::failure::Failure;
+use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions};
+use fscommon::{BufStream, StreamSlice};
+use image_core::layout::{SECTOR, Span};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// FATs are told apart by their label; the number only has to be the same in each build.
+const VOLUME: u32 = 0x6e6a_0001;
+
+/// A file's name and bytes.
+type Named = (String, Vec<u8>);
+
+/// The files of a folder and below, by name.
+pub(super) fn files(folder: &Path) -> Result<Vec<Named>, Failure> {
+    let mut found = Vec::new();
+    collect(folder, "", &mut found)?;
+    found.sort();
+    Ok(found)
+}
+
+fn collect(folder: &Path, below: &str, found: &mut Vec<Named>) -> Result<(), Failure> {
+    let listed = fs::read_dir(folder).map_err(|error| trouble(folder, &error))?;
+    for entry in listed.flatten() {
+        let path = entry.path();
+        let name = format!("{below}{}", entry.file_name().to_string_lossy());
+        if path.is_dir() {
+            collect(&path, &format!("{name}/"), found)?;
+        } else {
+            found.push((name, fs::read(&path).map_err(|error| trouble(&path, &error))?));
+        }
+    }
+    Ok(())
+}
+
+/// A FAT of so many MiB that holds these files.
+pub(super) fn format(label: &str, mib: u32, files: &[Named]) -> Result<Vec<u8>, Failure> {
+    let failed = |error: io::Error| Failure::Trouble(format!("{label} of {mib} MiB: {error}"));
+    let mut bytes = Cursor::new(vec![0; mib as usize * 1024 * 1024]);
+    let mut name = [b' '; 11];
+    name.iter_mut().zip(label.bytes()).for_each(|(to, from)| *to = from);
+    let options = FormatVolumeOptions::new().fat_type(FatType::Fat16).volume_id(VOLUME);
+    fatfs::format_volume(&mut bytes, options.volume_label(name)).map_err(failed)?;
+    {
+        let system = FileSystem::new(&mut bytes, FsOptions::new()).map_err(failed)?;
+        for (path, content) in files {
+            write(&system, path, content).map_err(failed)?;
+        }
+        system.unmount().map_err(failed)?;
+    }
+    Ok(bytes.into_inner())
+}
+
+fn write<T: Read + Write + Seek>(
+    system: &FileSystem<T>,
+    path: &str,
+    bytes: &[u8],
+) -> io::Result<()> {
+    let mut folder = system.root_dir();
+    let mut name = path;
+    while let Some((first, rest)) = name.split_once('/') {
+        folder = folder.create_dir(first)?;
+        name = rest;
+    }
+    let mut file = folder.create_file(name)?;
+    file.truncate()?;
+    file.write_all(bytes)?;
+    file.flush()
+}
+
+/// An image or a card whose FAT partitions are looked into.
+#[derive(Debug)]
+pub(crate) struct Image {
+    path: PathBuf,
+    file: File,
+}
+
+impl Image {
+    /// Opens it for reading and writing.
+    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        let file = file.map_err(|error| trouble(path, &error))?;
+        Ok(Self { path: path.to_path_buf(), file })
+    }
+
+    /// A file's bytes.
+    pub(crate) fn read(&mut self, nr: u8, name: &str) -> Result<Vec<u8>, Failure> {
+        self.with(nr, |system| {
+            let mut bytes = Vec::new();
+            system.root_dir().open_file(name)?.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        })
+        .map_err(|error| self.failed(nr, name, &error))
+    }
+
+    /// Removes a file; whether it was there.
+    pub(crate) fn remove(&mut self, nr: u8, name: &str) -> Result<bool, Failure> {
+        let done = self.with(nr, |system| match system.root_dir().remove(name) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        });
+        done.map_err(|error| self.failed(nr, name, &error))
+    }
+
+    fn failed(&self, nr: u8, name: &str, error: &io::Error) -> Failure {
+        let path = self.path.display();
+        Failure::Trouble(format!("{name} on partition {nr} of {path}: {error}"))
+    }
+
+    fn with<R>(
+        &mut self,
+        nr: u8,
+        act: impl FnOnce(&FileSystem<BufStream<StreamSlice<&File>>>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let span = self.span(nr)?;
+        let slice = StreamSlice::new(&self.file, span.offset(), span.offset() + span.bytes())?;
+        let system = FileSystem::new(BufStream::new(slice), FsOptions::new())?;
+        let done = act(&system)?;
+        system.unmount()?;
+        Ok(done)
+    }
+
+    /// Where one of the first three partitions lies, by the disk's own table.
+    fn span(&self, nr: u8) -> io::Result<Span> {
+        let mut sector = [0; SECTOR];
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(0))?;
+        file.read_exact(&mut sector)?;
+        let entry = 446 + 16 * usize::from(nr.saturating_sub(1));
+        let number = |at: usize| {
+            let bytes = sector.get(at..at + 4).and_then(|it| it.try_into().ok());
+            bytes.map_or(0, u32::from_le_bytes)
+        };
+        let span = Span { start: number(entry + 8), sectors: number(entry + 12) };
+        let is_card = sector[510..] == [0x55, 0xaa] && span.sectors > 0;
+        is_card.then_some(span).ok_or_else(|| io::Error::other("this is no card of Nightjar"))
+    }
+}
