@@ -23,9 +23,7 @@ impl House {
         let data = scratch.path().to_str().expect("a scratch path is UTF-8");
         let args = ["--data-dir", data, "--http", "127.0.0.1:0", "--camera", "Yard=demo:"];
         let house = Self { edge: Program::start("nightjar-edge", &args), _scratch: scratch };
-        while !house.get("/api/v1/events").text().contains("\"id\"") {
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        until_event(&house.edge);
         house
     }
 
@@ -39,6 +37,13 @@ impl House {
 
     fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         web::request(self.address(), method, path, headers, body)
+    }
+}
+
+/// Waits until it has listed an event: its camera, its eye and its store are at work.
+fn until_event(edge: &Program) {
+    while !web::get(edge.address("http"), "/api/v1/events").text().contains("\"id\"") {
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -271,6 +276,7 @@ fn a_bundle_passes_through_little_memory() {
     const LENGTH: u64 = 64 << 20;
     let says = "{\"percent\":99}\n{\"ok\":{\"version\":\"0.2.0\"}}\n";
     let (edge, _scratch, served) = below("bundle", LENGTH, says);
+    until_event(&edge);
     let mut stream = bundle(&edge, LENGTH);
     let before = resident_kib(edge.pid());
     let mut most = before;

@@ -1,50 +1,44 @@
 //! The only reader of time and entropy in the appliance.
 
 use edge_core::time::{Instant, UnixMs};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time;
 
 /// A clock with a fixed origin: the moment the process started.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     origin: time::Instant,
-    #[cfg(test)]
     told: Option<&'static Told>,
 }
 
-/// What a test tells a clock to say, in milliseconds.
-#[cfg(test)]
+/// What a clock of virtual time is told to say, in milliseconds.
 #[derive(Debug)]
-pub(crate) struct Told {
-    pub(crate) now: std::sync::atomic::AtomicU64,
-    pub(crate) unix: std::sync::atomic::AtomicU64,
-}
-
-#[cfg(test)]
-impl Clock {
-    /// A clock that says what it is told.
-    pub(crate) fn told(now: u64, unix: u64) -> (Self, &'static Told) {
-        let told: &_ = Box::leak(Box::new(Told { now: now.into(), unix: unix.into() }));
-        (Self { told: Some(told), ..Self::start() }, told)
-    }
+pub struct Told {
+    /// Since the start.
+    pub now: AtomicU64,
+    /// The wall clock, since 1970; it may jump.
+    pub unix: AtomicU64,
 }
 
 impl Clock {
     /// A clock that starts at 0 now.
     #[expect(clippy::disallowed_methods, reason = "this is clock.rs")]
     pub fn start() -> Self {
-        Self {
-            origin: time::Instant::now(),
-            #[cfg(test)]
-            told: None,
-        }
+        Self { origin: time::Instant::now(), told: None }
+    }
+
+    /// A clock that says what it is told: days pass in seconds in tests and simulations. What it
+    /// is told lives as long as the process.
+    pub fn told(now: u64, unix: u64) -> (Self, &'static Told) {
+        let told: &_ = Box::leak(Box::new(Told { now: now.into(), unix: unix.into() }));
+        (Self { told: Some(told), ..Self::start() }, told)
     }
 
     /// Milliseconds since the start.
     #[expect(clippy::disallowed_methods, reason = "this is clock.rs")]
     pub fn now(&self) -> Instant {
-        #[cfg(test)]
         if let Some(told) = self.told {
-            return Instant(told.now.load(std::sync::atomic::Ordering::Relaxed));
+            return Instant(told.now.load(Ordering::Relaxed));
         }
         let elapsed = time::Instant::now().duration_since(self.origin).as_millis();
         Instant(u64::try_from(elapsed).unwrap_or(u64::MAX))
@@ -64,9 +58,8 @@ impl Clock {
     /// The wall clock; 0 when it stands before 1970.
     #[expect(clippy::disallowed_methods, reason = "this is clock.rs")]
     pub fn unix_ms(&self) -> UnixMs {
-        #[cfg(test)]
         if let Some(told) = self.told {
-            return UnixMs(told.unix.load(std::sync::atomic::Ordering::Relaxed));
+            return UnixMs(told.unix.load(Ordering::Relaxed));
         }
         let since = time::SystemTime::now().duration_since(time::UNIX_EPOCH).unwrap_or_default();
         UnixMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))

@@ -10,7 +10,7 @@
 //! allocates nothing once it is warm. The thread around it opens the source, counts, reopens
 //! what was lost, and survives a panic at the price of one frame and what was being followed.
 
-use crate::camera::{Board, Frame, Health, Source, Spec};
+use crate::camera::{self, Board, Frame, Health, Source, Spec};
 use crate::clock::Clock;
 use crate::journal;
 use crate::model::{Detector, Model};
@@ -123,6 +123,17 @@ impl<R: Record> Eye<R> {
         let news = self.tamper.look(now.at, &self.grid)?;
         self.report(now, news.label());
         Some(news)
+    }
+
+    /// What is wrong with the view, for the camera's status; empty where nothing is.
+    pub const fn wrong(&self) -> &'static str {
+        self.tamper.words()
+    }
+
+    /// Begins in the place of an eye that stood still: ends what that one left open.
+    pub fn succeed(&self, now: Now) {
+        let change = Change::Deserted { camera: self.camera.clone(), ended: now.unix };
+        self.recorder.record(change);
     }
 
     /// Ends every open event: the camera is gone or the program stops. The next frame is a new
@@ -253,6 +264,8 @@ pub struct Setup {
     pub taking: Arc<Pulse>,
     /// Beats when nothing is left to be looked at.
     pub looking: Arc<Pulse>,
+    /// Whether it begins in the place of a thread that stood still.
+    pub again: bool,
     /// Set when the thread shall end; heard within a frame or two.
     pub stop: Arc<AtomicBool>,
 }
@@ -284,6 +297,10 @@ struct Capture {
     rate: Rate,
     /// The last frame caused a panic.
     stumbling: bool,
+    /// It begins in the place of a thread that stood still.
+    again: bool,
+    /// That thread may have the device; then only the end of the process frees it.
+    kept: bool,
 }
 
 /// Where the camera stands.
@@ -297,15 +314,32 @@ enum Lens {
 
 impl Capture {
     fn new(setup: Setup, place: usize) -> Self {
-        let Setup { name, spec, clock, model, labels, board, recorder, taking, looking, stop } =
-            setup;
+        let Setup { name, spec, clock, model, labels, board, recorder, .. } = setup;
+        let Setup { taking, looking, again, stop, .. } = setup;
         let eye = Eye::new(&name, spec.is_live(), model, labels, recorder);
         let lens = Lens::Shut { at: clock.now(), pause_ms: RETRY_MS.0, told: false };
-        let (rate, stumbling) = (Rate::default(), false);
-        Self { name, spec, clock, board, taking, looking, stop, place, eye, lens, rate, stumbling }
+        Self {
+            name,
+            spec,
+            clock,
+            board,
+            taking,
+            looking,
+            stop,
+            place,
+            eye,
+            lens,
+            rate: Rate::default(),
+            stumbling: false,
+            again,
+            kept: false,
+        }
     }
 
     fn run(mut self) {
+        if self.again {
+            self.eye.succeed(self.now());
+        }
         while !self.stop.load(Ordering::Relaxed) {
             let now = self.now();
             self.looking.beat(now.at);
@@ -314,7 +348,7 @@ impl Capture {
                 Lens::Open { source, .. } => source.idle_ms(now.at),
             };
             if idle_ms > 0 {
-                self.taking.beat(now.at);
+                self.progress(now);
                 thread::sleep(Duration::from_millis(idle_ms.min(NAP_MS)));
             } else if matches!(self.lens, Lens::Shut { .. }) {
                 self.open(now);
@@ -332,10 +366,20 @@ impl Capture {
 
     fn open(&mut self, now: Now) {
         let Lens::Shut { pause_ms, told, .. } = self.lens else { return };
-        self.taking.beat(now.at);
-        match Source::open(&self.spec, now.at) {
+        self.progress(now);
+        let opened = Source::open(&self.spec, now.at);
+        self.kept = self.again && matches!(opened, Err(camera::Error::Busy(_)));
+        match opened {
             Ok(source) => self.lens = Lens::Open { source, fresh: true, lost: told },
             Err(error) => self.lose(now, &error.to_string(), pause_ms, told),
+        }
+    }
+
+    /// Beats, but not while our own dead thread has the device: then the watch over all parts
+    /// ends the process, which frees it.
+    fn progress(&self, now: Now) {
+        if !self.kept {
+            self.taking.beat(now.at);
         }
     }
 
@@ -350,10 +394,8 @@ impl Capture {
             if board.count(*place, size, rate.count(now.at), now.unix) {
                 board.give(*place, thumb::full(&frame));
             }
-            if let Some(news) = eye.look(now, &frame) {
-                let wrong = news.words();
-                let words = if wrong.is_empty() { source.words() } else { wrong.to_owned() };
-                board.set_health(*place, Health::Running, &words);
+            if eye.look(now, &frame).is_some() {
+                board.set_health(*place, Health::Running, &words(eye, source));
             }
             Ok(true)
         }));
@@ -361,7 +403,7 @@ impl Capture {
             Ok(Ok(true)) => self.found(now),
             Ok(Ok(false)) => {}
             Ok(Err(error)) => {
-                let error: crate::camera::Error = error;
+                let error: camera::Error = error;
                 let lost = matches!(self.lens, Lens::Open { lost: true, .. });
                 self.lose(now, &error.to_string(), RETRY_MS.0, lost);
             }
@@ -370,6 +412,8 @@ impl Capture {
                     say!("camera {}: a frame caused a panic; frames are passed over", self.name);
                 }
                 self.stumble(true);
+                // The source, too, may be what panics: that is progress, and no other camera's loss.
+                self.taking.beat(now.at);
                 self.eye.recover(now);
                 // If every frame does it, at least not at full speed.
                 thread::sleep(Duration::from_millis(NAP_MS));
@@ -392,7 +436,7 @@ impl Capture {
         if !std::mem::take(fresh) {
             return;
         }
-        let words = source.words();
+        let words = words(&self.eye, source);
         self.board.set_health(self.place, Health::Running, &words);
         let gap = if words.is_empty() { "" } else { ", " };
         say!("camera {}: running{gap}{words}", self.name);
@@ -413,6 +457,12 @@ impl Capture {
         let at = now.at.plus_ms(pause_ms);
         self.lens = Lens::Shut { at, pause_ms: (pause_ms * 2).min(RETRY_MS.1), told: true };
     }
+}
+
+/// What is wrong with the view, else what the source settled for.
+fn words<R: Record>(eye: &Eye<R>, source: &Source) -> String {
+    let wrong = eye.wrong();
+    if wrong.is_empty() { source.words() } else { wrong.to_owned() }
 }
 
 /// Frames a second, counted over [`COUNT_MS`].

@@ -17,6 +17,7 @@ use edge::vitals::{Pulse, Vitals};
 use edge::{eye, http, journal, net, notice, say};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::cell::Cell;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -33,6 +34,8 @@ const DIED: u8 = 1;
 const REFUSED: u8 = 2;
 /// How often is looked whether every part lives.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long the card may take to note a crash.
+const NOTE: Duration = Duration::from_secs(2);
 /// How long the parts may go without progress: a slow processor's longest inference, a request
 /// that waits for the card, a burst of datagrams are far below.
 const EYE_LIMIT_MS: u64 = 60_000;
@@ -116,6 +119,7 @@ fn run(config: Config) -> Result<ExitCode, String> {
             recorder: store.recorder(),
             taking: Arc::clone(taking),
             looking: Arc::clone(looking),
+            again: false,
             stop: Arc::default(),
         })
     });
@@ -137,10 +141,25 @@ fn run(config: Config) -> Result<ExitCode, String> {
         return Ok(ExitCode::SUCCESS);
     };
     say!("{why}, so this program ends");
-    if let Err(error) = crashes.note() {
+    note(crashes);
+    Ok(ExitCode::from(DIED))
+}
+
+/// Notes a crash, but waits no longer for a card that stands still.
+fn note(mut crashes: Crashes) {
+    let (tell, told) = sync_channel(1);
+    let noting = thread::Builder::new().name("crashes".into());
+    let noting = noting.spawn(move || {
+        let _ = tell.send(crashes.note());
+    });
+    let noted = match noting.map(|_| told.recv_timeout(NOTE)) {
+        Ok(Ok(noted)) => noted,
+        Ok(Err(_)) => Err(io::ErrorKind::TimedOut.into()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = noted {
         say!("--data-dir: the crash cannot be noted: {error}");
     }
-    Ok(ExitCode::from(DIED))
 }
 
 /// Everybody's pulse.
@@ -196,7 +215,9 @@ fn eye_part(setup: eye::Setup) -> Result<Part, String> {
     let name = format!("camera {}", setup.name);
     let pulses = [Arc::clone(&setup.taking), Arc::clone(&setup.looking)];
     let now = setup.clock.now();
-    let begin = move |stop| eye::spawn(eye::Setup { stop, ..setup.clone() });
+    let begun = Cell::new(false);
+    let begin =
+        move |stop| eye::spawn(eye::Setup { stop, again: begun.replace(true), ..setup.clone() });
     Part::begin(&name, EYE_LIMIT_MS, &pulses, now, Box::new(begin))
         .map_err(words("the camera's thread cannot start"))
 }

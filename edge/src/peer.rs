@@ -15,11 +15,13 @@ mod dtls;
 mod empty;
 pub mod gather;
 pub mod inflow;
+mod mend;
 pub mod offer;
 
 use crate::api::Response;
 use crate::identity::Identity;
 use dtls::Batches;
+pub use dtls::Datagrams;
 use edge_core::link::Ask;
 use edge_core::link::head::{RequestHead, ResponseHead};
 use edge_core::link::legacy::{self, Legacy};
@@ -35,7 +37,7 @@ use std::time;
 use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::channel::{ChannelData, ChannelId};
 use str0m::config::DtlsVersion;
-use str0m::net::{Protocol, Receive, Transmit};
+use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, IceConnectionState, Input, Rtc, RtcConfig, RtcError};
 
 /// Bytes that one session's channels may hold; our own limits lie below.
@@ -56,7 +58,7 @@ pub const RUNNING: usize = 8;
 pub const ANSWERED_BYTES: usize = 4 * 1024 * 1024;
 /// Candidates that one session takes from its phone; further ones are ignored.
 const CANDIDATES: usize = 32;
-/// Addresses of ours that one session learns of STUN servers; further ones are ignored.
+/// Addresses of ours that one session knows of STUN servers; further ones are ignored.
 const MAPPED: usize = 16;
 /// Revoked phones that a session remembers while answers to them may be under way.
 const REVOKED: usize = 16;
@@ -106,8 +108,8 @@ pub struct Reply {
 /// What the owner of the sockets does next.
 #[derive(Debug)]
 pub enum Output {
-    /// Send this datagram.
-    Transmit(Transmit),
+    /// Send these.
+    Transmit(Datagrams),
     /// Have the API answer this.
     Work(Box<Work>),
     /// Nothing until then, but for an input.
@@ -133,7 +135,6 @@ pub struct Session {
     candidates: usize,
     /// Our candidates, each with the address of its socket.
     ours: Vec<(SocketAddr, Candidate)>,
-    mapped: usize,
     largest_message: usize,
     client: Option<u64>,
     revoked: VecDeque<u64>,
@@ -205,7 +206,6 @@ impl Session {
             link: Link::Opening { label: offer.label, since: now.ms },
             candidates: 0,
             ours,
-            mapped: 0,
             largest_message: offer.largest_message(),
             client: None,
             revoked: VecDeque::new(),
@@ -327,12 +327,12 @@ impl Session {
     /// where it is a new one.
     pub fn handle_mapped(&mut self, mapped: SocketAddr, base: SocketAddr) -> Option<String> {
         let nowhere = mapped.port() == 0 || mapped.ip().is_unspecified();
-        if mapped == base || nowhere || self.mapped == MAPPED {
+        let known = self.ours.iter().filter(|(base, candidate)| candidate.addr() != *base);
+        if mapped == base || nowhere || known.count() >= MAPPED {
             return None;
         }
         let candidate = Candidate::server_reflexive(mapped, base, Protocol::Udp).ok()?;
         let line = self.rtc.add_local_candidate(candidate.clone()).map(Candidate::to_sdp_string)?;
-        self.mapped += 1;
         self.ours.push((base, candidate));
         Some(line)
     }
@@ -446,22 +446,23 @@ impl Session {
     // --- the transport ---
 
     fn poll_rtc(&mut self, now: Moment) -> Step {
-        if let Some(datagram) = self.batches.poll() {
-            return Step::Out(Output::Transmit(datagram));
+        if let Some(datagrams) = self.batches.poll(now.ms) {
+            return Step::Out(Output::Transmit(datagrams));
         }
         if !self.rtc.is_alive() {
             return Step::Out(Output::End);
         }
         match self.rtc.poll_output() {
-            Ok(str0m::Output::Transmit(datagram)) => {
-                self.batches.follow(&datagram);
-                Step::Out(Output::Transmit(datagram))
+            Ok(str0m::Output::Transmit(datagram)) if self.batches.follow(&datagram) => Step::Again,
+            Ok(str0m::Output::Transmit(datagram)) => Step::Out(Output::Transmit(datagram.into())),
+            Ok(str0m::Output::Timeout(_)) if self.closing && self.batches.due().is_none() => {
+                Step::Out(Output::End)
             }
-            Ok(str0m::Output::Timeout(_)) if self.closing => Step::Out(Output::End),
             Ok(str0m::Output::Timeout(at)) => {
                 // A started millisecond counts whole, or the last of it would be spent waking.
                 let wait = at.saturating_duration_since(now.std).as_micros().div_ceil(1000);
                 Step::Until(now.ms.plus_ms(u64::try_from(wait).unwrap_or(u64::MAX)))
+                    .no_later_than(self.batches.due())
             }
             Ok(str0m::Output::Event(event)) => {
                 self.handle_event(now, &event);

@@ -19,6 +19,7 @@ use crate::model;
 use crate::screen::{self, Screen};
 use crate::tool;
 use image_core::facts::Facts;
+use image_core::settings::TEMPLATE;
 use modules::Modules;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ use std::sync::Mutex;
 
 /// What the kernel needs before it has a root file system, and what every card needs after it.
 const FIRST_MODULES: [&str; 3] = ["virtio_pci", "virtio_blk", "squashfs"];
-const LATER_MODULES: [&str; 4] = ["ext4", "vfat", "nls_cp437", "nls_ascii"];
+const LATER_MODULES: [&str; 5] = ["crc32c_generic", "ext4", "vfat", "nls_cp437", "nls_ascii"];
 
 /// What is to be built.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub(crate) fn run(build: &Build, screen: &Mutex<Screen>) -> Result<(), Failure> 
     } else {
         buildroot::build(build, &repository, &folder, screen)?
     };
-    card::write(&Card { boot, root, settings: String::new() }, &facts, &out)?;
+    card::write(&Card { boot, root, settings: TEMPLATE.into() }, &facts, &out)?;
     say(screen, &format!("The card's image is {}", out.display()));
     Ok(())
 }

@@ -5,11 +5,12 @@
 //! ```
 
 mod fat;
+mod tail;
 
 use crate::failure::Failure;
 use crate::tool;
 use image_core::autoboot::{Autoboot, Slot};
-use image_core::facts::Facts;
+use image_core::facts::{Facts, Tryboot};
 use image_core::layout::{Layout, Span};
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -26,7 +27,10 @@ const DATA_UUID: &str = "6e696768-746a-4172-8461-746100000001";
 /// The boards' facts.
 const BOARDS: &[(&str, &str)] = &[
     ("qemu-arm64", include_str!("../../board/qemu-arm64/facts")),
+    ("rpi3-64", include_str!("../../board/rpi3-64/facts")),
     ("rpi4-64", include_str!("../../board/rpi4-64/facts")),
+    ("rpi5-64", include_str!("../../board/rpi5-64/facts")),
+    ("rpizero2w-64", include_str!("../../board/rpizero2w-64/facts")),
 ];
 
 /// What a card is made of.
@@ -65,8 +69,7 @@ pub(crate) fn command_lines(words: &str, facts: &Facts<'_>, boot: &Path) -> Resu
 pub(crate) fn boot_part(folder: &Path, facts: &Facts<'_>) -> Result<Vec<u8>, Failure> {
     let files = fat::files(folder)?;
     let mut bytes = fat::format("BOOT", facts.boot_mib, &files)?;
-    let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-    bytes.truncate(used.next_multiple_of(4096));
+    bytes.truncate(tail::used(&bytes));
     Ok(bytes)
 }
 
@@ -84,14 +87,7 @@ pub(crate) fn write(card: &Card, facts: &Facts<'_>, out: &Path) -> Result<(), Fa
 fn assemble(card: &Card, facts: &Facts<'_>, path: &Path) -> Result<(), Failure> {
     let layout = Layout::new(facts);
     let span = |nr| layout.span(nr).unwrap_or_default();
-    let autoboot = fat::format(
-        "AUTOBOOT",
-        facts.autoboot_mib,
-        &[
-            ("autoboot.txt".into(), Autoboot::new(Slot::A).text().into()),
-            ("nightjar.toml".into(), card.settings.clone().into_bytes()),
-        ],
-    )?;
+    let autoboot = fat::format("AUTOBOOT", facts.autoboot_mib, &first_files(card, facts)?)?;
     let root = fs::read(&card.root).map_err(|error| trouble(&card.root, &error))?;
     let boot = boot_part(&card.boot, facts)?;
     let mut file = File::create(path).map_err(|error| trouble(path, &error))?;
@@ -105,6 +101,26 @@ fn assemble(card: &Card, facts: &Facts<'_>, path: &Path) -> Result<(), Failure> 
     put(&mut file, span(5), &root, "the root file system")?;
     data(path, span(7))?;
     file.sync_all().map_err(|error| trouble(path, &error))
+}
+
+/// What partition 1 holds. A board without an EEPROM finds its first program there alone, and no
+/// document says that it knows filters: it is given one line, which has one meaning.
+fn first_files(card: &Card, facts: &Facts<'_>) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    let choice = Autoboot::new(Slot::A);
+    let choice = match facts.tryboot {
+        Tryboot::No => b"boot_partition=2\n".into(),
+        Tryboot::Firmware | Tryboot::File => choice.text().into(),
+    };
+    let mut files = vec![
+        ("autoboot.txt".into(), choice),
+        ("nightjar.toml".into(), card.settings.clone().into_bytes()),
+    ];
+    let program = card.boot.join("bootcode.bin");
+    if program.is_file() {
+        let bytes = fs::read(&program).map_err(|error| trouble(&program, &error))?;
+        files.push(("bootcode.bin".into(), bytes));
+    }
+    Ok(files)
 }
 
 /// Writes bytes to where they belong, but for zeros, which are there already.

@@ -59,6 +59,14 @@ pub fn load() -> String {
     text.split(' ').take(3).collect::<Vec<_>>().join(" ")
 }
 
+/// Bytes that this process has made the kernel write: whole pages of files, when they are first
+/// changed, without a file system's own journal.
+pub fn written_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+    line.and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
 /// Adds rows to the CSV `name`, a path from the repository's top; a new one begins with
 /// `columns`.
 ///

@@ -9,6 +9,7 @@ pub mod data;
 pub mod dequantized;
 pub mod figures;
 pub mod flood;
+pub mod footage;
 pub mod fuzz;
 pub mod heap;
 pub mod meeting;

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { launch, named, open, press, picture } from '../browser/chromium.mjs';
 import { eventually } from '../browser/program.mjs';
-import { BUILT, GUEST, card, network } from './machine.mjs';
+import { GUEST, card, network } from './machine.mjs';
 
 const FULL = process.env.NIGHTJAR_FULL !== undefined;
 const CUTS = FULL ? 10 : 2;
@@ -21,12 +21,9 @@ async function phone(t) {
 /** The ids of the events that the page shows. */
 const shown = (page) => page.$$eval(event, (cards) => cards.map((it) => it.dataset.id));
 
-/** Asks the box over the page's own link. */
-const ask = (page, path) => page.evaluate(async (it) => (await window.nightjar.fetch(it)).json(), path);
-
 test('a card', { timeout: 600_000 }, async (t) => {
   network(t);
-  const box = card(t, 'card');
+  const box = card(t, 'card', ['nightjar.console']);
   box.start();
 
   let page;

@@ -421,9 +421,10 @@ impl<'a> World<'a> {
             let Seat { link, session, .. } = &mut self.seats[at];
             let link = *link;
             match session.poll_output(moment) {
-                Output::Transmit(datagram) => {
-                    let bytes = datagram.contents.to_vec();
-                    self.network.send(self.now, Flight { to_box: false, link, bytes });
+                Output::Transmit(datagrams) => {
+                    for bytes in datagrams.each().map(<[u8]>::to_vec) {
+                        self.network.send(self.now, Flight { to_box: false, link, bytes });
+                    }
                 }
                 Output::Work(work) if work.inflow.is_some() => {
                     let due = self.now + 1 + self.dice.below(100);

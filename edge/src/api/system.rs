@@ -13,12 +13,12 @@ pub(super) fn state(house: &House) -> Result<Response, Refusal> {
 
 /// `PUT /api/v1/system/update`: the bundle is passed on as it comes.
 pub(super) fn update(house: &House, upload: Upload<'_>) -> Result<Response, Refusal> {
-    let below = below(house)?;
-    let length = upload.length.filter(|length| *length > 0).ok_or(Refusal::NoLength)?;
+    let (below, Upload { length, bytes }) = (below(house)?, upload);
+    let length = length.filter(|length| *length > 0).ok_or(Refusal::NoLength)?;
     if length > BUNDLE_BYTES {
         return Err(Refusal::TooLarge);
     }
-    let staged = below.update(length, upload.bytes);
+    let staged = below.update(length, bytes);
     said(staged).map(|json| Response::json_bytes(json.into_bytes())).or_else(Failure::answer)
 }
 

@@ -352,7 +352,7 @@ async fn pass(stream: &mut TcpStream, inner: &Path, request: &Read) -> Result<()
 async fn begin(stream: &TcpStream, inner: &UnixStream, left: usize) -> io::Result<Vec<u8>> {
     let answer = async {
         let mut begun = vec![0; READ_BYTES];
-        let count = (&mut inner.clone()).read(&mut begun).await?;
+        let count = inner.clone().read(&mut begun).await?;
         begun.truncate(count);
         Ok(begun)
     };

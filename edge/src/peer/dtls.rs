@@ -1,16 +1,19 @@
-//! The DTLS of a session: str0m's own, with three things done on its way.
+//! The DTLS of a session: str0m's own, with four things done on its way.
 //!
 //! Empty messages get their name ([`super::empty`]), on label `http-proxy` some packets are sent
-//! once more ([`super::again`]), and datagrams pass in batches. str0m takes
+//! once more ([`super::again`]), what acknowledgements tell to be lost is sent anew
+//! ([`super::mend`]), and datagrams pass in batches. str0m takes
 //! one datagram out of DTLS each time it is polled, wants to be polled after each that arrives,
-//! and each poll walks all that SCTP has in flight (ADR 9). So the first datagram of a batch that
-//! leaves passes through str0m, which knows where it goes; the others wait in [`Batches`], and the
-//! session sends them after the first. Of a batch that arrives, the last passes through str0m;
-//! those before it wait in [`Batches`] and are read first.
+//! and each poll walks all that SCTP has in flight (ADR 9). So of a batch that leaves only the
+//! first datagram passes through str0m, which knows where it goes; the batch waits in
+//! [`Batches`], and the session sends it as [`Datagrams`], so many in a millisecond. Of a batch
+//! that arrives, the last passes through str0m; those before it wait and are read first.
 #![deny(clippy::indexing_slicing)]
 
 use super::again::Again;
 use super::empty;
+use super::mend::Mend;
+use edge_core::time;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -20,8 +23,46 @@ use str0m::crypto::dtls::{
     DtlsCert, DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion,
 };
 use str0m::crypto::{CryptoError, CryptoProvider, from_feature_flags};
-use str0m::net::{Protocol, Transmit};
+use str0m::net::Transmit;
 use str0m::{Rtc, RtcConfig};
+
+/// Most bytes that leave in one call of the kernel.
+const TOGETHER_BYTES: usize = 32 * 1024;
+/// Bytes that leave in one millisecond: receivers' buffers hold little more (Chromium's 64 KiB).
+const PACE_BYTES: usize = 48 * 1024;
+
+/// Datagrams that leave together.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Datagrams {
+    /// From which socket of ours.
+    pub source: SocketAddr,
+    /// To where.
+    pub destination: SocketAddr,
+    /// One after the other.
+    pub bytes: Vec<u8>,
+    /// How long each is but the last, which may be shorter.
+    pub size: usize,
+}
+
+impl Datagrams {
+    /// One by one.
+    pub fn each(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.chunks(self.size.max(1))
+    }
+}
+
+impl From<Transmit> for Datagrams {
+    fn from(Transmit { source, destination, contents, .. }: Transmit) -> Self {
+        Self { source, destination, size: contents.len(), bytes: contents.into() }
+    }
+}
+
+/// Datagrams of one size, the last of which may be shorter.
+#[derive(Debug)]
+struct Group {
+    bytes: Vec<u8>,
+    size: usize,
+}
 
 /// What waits between a session and its DTLS.
 #[derive(Debug, Default)]
@@ -30,8 +71,22 @@ struct Waiting {
     open: bool,
     /// The first of the batch that leaves is on its way through str0m.
     begun: bool,
-    rest: VecDeque<Vec<u8>>,
+    leaving: VecDeque<Group>,
     arrived: VecDeque<Vec<u8>>,
+}
+
+impl Waiting {
+    fn leave(&mut self, packet: &[u8]) {
+        let fits = |group: &&mut Group| {
+            packet.len() <= group.size
+                && group.bytes.len().is_multiple_of(group.size)
+                && group.bytes.len() + packet.len() <= TOGETHER_BYTES
+        };
+        match self.leaving.back_mut().filter(fits) {
+            Some(group) => group.bytes.extend_from_slice(packet),
+            None => self.leaving.push_back(Group { bytes: packet.to_vec(), size: packet.len() }),
+        }
+    }
 }
 
 type Shared = Arc<Mutex<Waiting>>;
@@ -45,35 +100,52 @@ thread_local! {
 #[derive(Debug)]
 pub(super) struct Batches {
     shared: Shared,
-    leaving: VecDeque<Vec<u8>>,
+    leaving: VecDeque<Group>,
     /// From where to where they leave.
-    path: Option<(Protocol, SocketAddr, SocketAddr)>,
+    path: Option<(SocketAddr, SocketAddr)>,
+    /// The millisecond in which some left, and how many bytes.
+    left: (time::Instant, usize),
 }
 
 impl Batches {
-    /// Takes note of a datagram that str0m sends: with the first of a batch go the others.
-    pub(super) fn follow(&mut self, datagram: &Transmit) {
-        if !is_dtls(&datagram.contents) {
-            return;
-        }
-        self.path = Some((datagram.proto, datagram.source, datagram.destination));
-        let mut waiting = lock(&self.shared);
-        waiting.begun = false;
-        self.leaving.append(&mut waiting.rest);
+    const fn new(shared: Shared) -> Self {
+        Self { shared, leaving: VecDeque::new(), path: None, left: (time::Instant(0), 0) }
     }
 
-    /// The next one of the batch that leaves.
-    pub(super) fn poll(&mut self) -> Option<Transmit> {
-        let (proto, source, destination) = self.path?;
-        let contents = self.leaving.pop_front()?.into();
-        Some(Transmit { proto, source, destination, contents })
+    /// Takes note of a datagram that str0m sends; whether it leaves with its batch.
+    pub(super) fn follow(&mut self, datagram: &Transmit) -> bool {
+        if !is_dtls(&datagram.contents) {
+            return false;
+        }
+        self.path = Some((datagram.source, datagram.destination));
+        let mut waiting = lock(&self.shared);
+        waiting.begun = false;
+        let has_batch = !waiting.leaving.is_empty();
+        self.leaving.append(&mut waiting.leaving);
+        has_batch
+    }
+
+    /// The next of those that leave, as fast as they may.
+    pub(super) fn poll(&mut self, now: time::Instant) -> Option<Datagrams> {
+        let (source, destination) = self.path?;
+        if self.left.0 != now {
+            self.left = (now, 0);
+        }
+        let room = PACE_BYTES - self.left.1;
+        let Group { bytes, size } = self.leaving.pop_front_if(|it| it.bytes.len() <= room)?;
+        self.left.1 += bytes.len();
+        Some(Datagrams { source, destination, bytes, size })
+    }
+
+    /// When to be polled again.
+    pub(super) fn due(&self) -> Option<time::Instant> {
+        (!self.leaving.is_empty()).then(|| self.left.0.plus_ms(1))
     }
 
     /// Keeps a datagram that has arrived on the path in use; `false`: str0m is to look at it.
     pub(super) fn keep(&self, source: SocketAddr, local: SocketAddr, bytes: &[u8]) -> bool {
         let mut waiting = lock(&self.shared);
-        let keeps =
-            waiting.open && self.path == Some((Protocol::Udp, local, source)) && is_dtls(bytes);
+        let keeps = waiting.open && self.path == Some((local, source)) && is_dtls(bytes);
         if keeps {
             waiting.arrived.push_back(bytes.to_vec());
         }
@@ -82,7 +154,7 @@ impl Batches {
 
     /// The last one that was kept, which is to pass through str0m: source, our socket, bytes.
     pub(super) fn last_kept(&self) -> Option<(SocketAddr, SocketAddr, Vec<u8>)> {
-        let (_, local, source) = self.path?;
+        let (local, source) = self.path?;
         Some((source, local, lock(&self.shared).arrived.pop_back()?))
     }
 }
@@ -102,7 +174,7 @@ pub(super) fn build(config: RtcConfig, again: bool, now: Instant) -> (Rtc, Batch
     BUILDING.set(Some(Arc::clone(&shared)));
     let rtc = config.set_crypto_provider(Arc::new(crypto)).build(now);
     BUILDING.set(None);
-    (rtc, Batches { shared, leaving: VecDeque::new(), path: None })
+    (rtc, Batches::new(shared))
 }
 
 /// Nobody panics while holding it.
@@ -130,8 +202,9 @@ impl DtlsProvider for Provider {
         let inner = from_feature_flags().dtls_provider.new_dtls(cert, now, version, mtu)?;
         let shared = BUILDING.take().unwrap_or_default();
         let again = self.again.then(|| Again::new(now));
+        let mend = (!self.again).then(|| Mend::new(now));
         let (broken, packet) = (None, Vec::new());
-        Ok(Box::new(Instance { inner, again, shared, broken, past: now, packet }))
+        Ok(Box::new(Instance { inner, again, mend, shared, broken, past: now, packet }))
     }
 }
 
@@ -139,6 +212,7 @@ impl DtlsProvider for Provider {
 struct Instance {
     inner: Box<dyn DtlsInstance>,
     again: Option<Again>,
+    mend: Option<Mend>,
     shared: Shared,
     /// What came of a datagram that was kept, told when str0m asks next.
     broken: Option<DtlsImplError>,
@@ -154,9 +228,7 @@ impl Instance {
         if !waiting.open {
             return false;
         }
-        if waiting.begun {
-            waiting.rest.push_back(packet.to_vec());
-        }
+        waiting.leave(packet);
         std::mem::replace(&mut waiting.begun, true)
     }
 
@@ -185,6 +257,11 @@ impl DtlsInstance for Instance {
             DtlsOutput::Connected => lock(&self.shared).open = self.again.is_none(),
             // Said again, it only has str0m go on asking.
             DtlsOutput::Packet(packet) if self.holds(packet) => return DtlsOutput::Connected,
+            DtlsOutput::ApplicationData(data) => {
+                let Self { inner, mend: Some(mend), .. } = self else { return output };
+                // Where there is no room for it, SCTP sends it later.
+                mend.handle_arrived(data, |packet| drop(inner.send_application_data(packet)));
+            }
             DtlsOutput::Timeout(_) if self.read_kept() => return DtlsOutput::Connected,
             DtlsOutput::Timeout(_) if self.broken.is_some() => {
                 return DtlsOutput::Timeout(self.past);
@@ -201,6 +278,9 @@ impl DtlsInstance for Instance {
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
         self.broken.take().map_or(Ok(()), Err)?;
         self.inner.handle_timeout(now)?;
+        if let Some(mend) = &mut self.mend {
+            mend.handle_timeout(now);
+        }
         let Some(again) = &mut self.again else { return Ok(()) };
         again.handle_timeout(now);
         while let Some(packet) = again.poll_packet() {
@@ -220,6 +300,9 @@ impl DtlsInstance for Instance {
         }
         if let Some(again) = &mut self.again {
             again.handle_packet(data);
+        }
+        if self.mend.as_mut().is_some_and(|mend| !mend.handle_packet(data)) {
+            return Ok(data.len());
         }
         self.inner.send_application_data(data)
     }
@@ -248,6 +331,7 @@ impl DtlsInstance for Instance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use str0m::net::Protocol;
 
     fn datagram(first: u8, port: u16) -> Transmit {
         Transmit {
@@ -260,24 +344,49 @@ mod tests {
 
     fn batches() -> (Shared, Batches) {
         let shared = Shared::default();
-        let batches = Batches { shared: Arc::clone(&shared), leaving: VecDeque::new(), path: None };
+        let batches = Batches::new(Arc::clone(&shared));
         (shared, batches)
     }
 
     #[test]
-    fn a_batch_follows_its_first_datagram_and_nothing_else() {
+    fn a_batch_leaves_with_its_first_datagram_and_nothing_else() {
         let (shared, mut batches) = batches();
+        let now = time::Instant(1);
         lock(&shared).begun = true;
-        lock(&shared).rest.extend([vec![23, 1], vec![23, 2]]);
-        batches.follow(&datagram(0, 2));
-        assert!(batches.poll().is_none(), "a check of ICE's to somewhere");
-        batches.follow(&datagram(23, 3));
-        assert!(!lock(&shared).begun, "the next one begins a new batch");
-        for number in [1, 2] {
-            let next = batches.poll().expect("another");
-            assert_eq!((next.destination.port(), &*next.contents), (3, &[23, number][..]));
+        for packet in [[23, 1].as_slice(), &[23, 2], &[23], &[23, 3]] {
+            lock(&shared).leave(packet);
         }
-        assert!(batches.poll().is_none());
+        assert!(!batches.follow(&datagram(0, 2)), "a check of ICE's to somewhere");
+        assert!(batches.poll(now).is_none());
+        assert!(batches.follow(&datagram(23, 3)));
+        assert!(!lock(&shared).begun, "the next one begins a new batch");
+        let next = batches.poll(now).expect("another");
+        assert_eq!((next.destination.port(), next.size), (3, 2));
+        assert_eq!(next.each().collect::<Vec<_>>(), [&[23, 1][..], &[23, 2], &[23]]);
+        let next = batches.poll(now).expect("what follows a shorter one");
+        assert_eq!(next.each().collect::<Vec<_>>(), [&[23, 3]]);
+        assert!(batches.poll(now).is_none());
+        assert!(!batches.follow(&datagram(23, 3)), "a handshake's");
+    }
+
+    #[test]
+    fn so_many_leave_in_a_millisecond() {
+        let (shared, mut batches) = batches();
+        for _ in 0..200 {
+            lock(&shared).leave(&[23; 1000]);
+        }
+        assert!(batches.follow(&datagram(23, 3)));
+        let mut sent = 0;
+        for ms in 5.. {
+            let now = time::Instant(ms);
+            let group = |batches: &mut Batches| Some(batches.poll(now)?.bytes.len());
+            let bytes: usize = std::iter::from_fn(|| group(&mut batches)).sum();
+            assert!((1..=PACE_BYTES).contains(&bytes), "{bytes}");
+            sent += bytes;
+            let Some(due) = batches.due() else { break };
+            assert_eq!(due, now.plus_ms(1));
+        }
+        assert_eq!(sent, 200_000);
     }
 
     #[test]

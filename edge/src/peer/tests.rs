@@ -138,9 +138,9 @@ impl World {
     fn drain_box(&mut self) -> time::Instant {
         loop {
             match self.session.poll_output(self.moment()) {
-                Output::Transmit(datagram) => {
-                    if (datagram.source, datagram.destination) == (self.box_at, self.phone_at) {
-                        self.fly(false, &datagram.contents);
+                Output::Transmit(datagrams) => {
+                    if (datagrams.source, datagrams.destination) == (self.box_at, self.phone_at) {
+                        datagrams.each().for_each(|datagram| self.fly(false, datagram));
                     }
                 }
                 Output::Work(work) => {
@@ -653,7 +653,11 @@ fn candidates_of_any_kind_are_taken_or_passed_over() {
         world.session.handle_mapped(SocketAddr::new(mapped.ip(), *port), at(BOX)).is_some()
     });
     assert!(told.count() < MAPPED, "no server may tell without end");
-    world.open();
+    let mut world = world.open();
+    let elsewhere = at("10.7.7.7:40001");
+    world.session.move_to(&[elsewhere]);
+    let line = world.session.handle_mapped(mapped, elsewhere).expect("the others are gone");
+    assert!(line.contains("203.0.113.5 4000 typ srflx"), "{line}");
 }
 
 #[test]

@@ -90,6 +90,13 @@ pub enum Change {
         /// When.
         ended: UnixMs,
     },
+    /// A camera's eye stood still and is begun anew: what the old one left open ends.
+    Deserted {
+        /// The camera's name.
+        camera: String,
+        /// When.
+        ended: UnixMs,
+    },
 }
 
 /// The eye's end of the store; clones share one queue and one row of ids.
@@ -116,6 +123,12 @@ impl Recorder {
             ) => false,
             Err(TrySendError::Full(job)) => self.queue.send(job).is_ok(),
         }
+    }
+
+    /// The same for who must not wait; `false` when it was not taken: a full queue, or a store
+    /// that is closed.
+    pub fn offer(&self, change: Change) -> bool {
+        self.queue.try_send(Job::Change(change)).is_ok()
     }
 }
 

@@ -50,7 +50,9 @@ impl Writer {
 
     /// Reads what is due: segments in which a reader met damage, and the next one.
     pub(super) fn scrub(&mut self) {
-        let suspects = self.shared.take_suspects();
+        let mut suspects = self.shared.take_suspects();
+        // Retention may have taken it between the reader's look at the index and the reading.
+        suspects.retain(|segment| self.log.segments().contains_key(segment));
         let is_any = !suspects.is_empty();
         for segment in suspects {
             self.scrub_segment(segment);

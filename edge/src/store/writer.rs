@@ -7,6 +7,7 @@ use super::mend::{Begun, Health};
 use super::owner::{Marks, Owner, Word};
 use super::placing::Placing;
 use super::record::{RECORD_BYTES, Record, Tag, write_event};
+use super::retention::Ahead;
 use super::scrub::Scrub;
 use super::{Change, Client, Error, Kind, Limits, Pictures, Shared};
 use crate::clock::Clock;
@@ -93,13 +94,17 @@ pub(super) struct Writer {
     pub(super) open: BTreeMap<u64, Event>,
     /// Deleted while open: what the eye still says of them is not heard.
     deleted: BTreeSet<u64>,
+    /// Ends of open events that the card refused; told it again with each beat.
+    refused: BTreeMap<u64, UnixMs>,
     /// Last uses of phones as the card has them.
     saved_uses: HashMap<u64, Option<UnixMs>>,
     beaten: Instant,
     hardened: Instant,
     rounded: Instant,
-    /// The tail when retention last looked.
+    /// The tail when retention last came to an end; another number while it has more to do.
     pub(super) retained: u32,
+    /// Single events that are too old are to be forgotten once it has.
+    is_burial_due: bool,
     /// Lowest and highest event id in segments that are no longer written.
     pub(super) spans: HashMap<u32, Option<(u64, u64)>>,
     dirty: bool,
@@ -109,11 +114,13 @@ pub(super) struct Writer {
     pub(super) born: u64,
     /// The last time the log spoke of then.
     last: UnixMs,
+    /// What an earlier run left open may still be so.
+    is_left_open: bool,
     pub(super) health: Health,
     pub(super) scrub: Scrub,
     pub(super) placing: Placing,
-    /// Since when the wall clock is further on than it should be.
-    pub(super) ahead: Option<Instant>,
+    /// The wall clock is further on than it should be.
+    pub(super) ahead: Option<Ahead>,
 }
 
 /// Records of one group: appended, not yet in the index.
@@ -122,6 +129,8 @@ pub(super) struct Group {
     records: Vec<(Location, Tag, u64, Vec<u8>)>,
     /// Events as the group leaves them.
     events: HashMap<u64, Event>,
+    /// It tells again of what was before.
+    pub(super) retells: bool,
 }
 
 impl Writer {
@@ -178,16 +187,19 @@ impl Writer {
             owner,
             open: BTreeMap::new(),
             deleted: BTreeSet::new(),
+            refused: BTreeMap::new(),
             saved_uses,
             beaten: now,
             hardened: now,
             rounded: now,
             retained: 0,
+            is_burial_due: false,
             spans: HashMap::new(),
             dirty: false,
             is_looked_after: false,
             born: next_id,
             last,
+            is_left_open: false,
             health: Health::new(filling, is_lost),
             scrub: Scrub::default(),
             placing: Placing::new(now, clock.unix_ms()),
@@ -199,19 +211,24 @@ impl Writer {
         if !is_clean && !fresh {
             writer.begin_scrub();
         }
-        writer.bring_up(is_lost).map_err(|fault| writer.error(&fault))?;
+        writer.bring_up(is_lost);
         Ok(writer)
     }
 
-    /// Fills an index that is lost, or closes what the last run left open.
-    fn bring_up(&mut self, is_lost: bool) -> Result<(), Fault> {
+    /// Fills an index that is lost, or closes what the last run left open. A card that is full
+    /// is no reason not to start: it is tried once more with what room can be made, then later.
+    fn bring_up(&mut self, is_lost: bool) {
         if is_lost {
             self.fill(OPEN_MS);
             self.shared.rebuilding.store(!self.is_whole(), Ordering::Relaxed);
-            return Ok(());
+            return;
         }
-        self.forget_lost_marks()?;
-        self.close_left_open()
+        let brought = self.forget_lost_marks().and_then(|()| self.close_left_open());
+        if brought.is_err() {
+            self.note(brought);
+            let closed = self.close_left_open();
+            self.note_fault(closed);
+        }
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -258,7 +275,32 @@ impl Writer {
         for id in done.iter().flatten() {
             self.bell.ring(What::Event(*id));
         }
+        let is_refused = matches!(done, Err(Fault::Card(_)));
         self.note(done.map(drop));
+        if is_refused {
+            let ends: Vec<_> = changes.iter().flat_map(|change| self.ends(change)).collect();
+            self.refused.extend(ends);
+        }
+    }
+
+    /// Records the ends that the card refused.
+    fn record_refused(&mut self) {
+        let refused = std::mem::take(&mut self.refused).into_iter();
+        let ends = refused.map(|(id, ended)| Change::Closed { id: EventId(id), ended });
+        self.record(&ends.collect::<Vec<_>>());
+    }
+
+    /// The open events that a change ends, and when.
+    fn ends(&self, change: &Change) -> Vec<(u64, UnixMs)> {
+        let (Change::Closed { ended, .. } | Change::Deserted { ended, .. }) = change else {
+            return Vec::new();
+        };
+        let is_meant = |event: &&Event| match change {
+            Change::Closed { id, .. } => event.id == *id,
+            Change::Deserted { camera, .. } => event.camera.as_str() == camera,
+            Change::Opened { .. } | Change::Improved { .. } => false,
+        };
+        self.open.values().filter(is_meant).map(|event| (event.id.0, *ended)).collect()
     }
 
     fn try_record(&mut self, changes: &[Change]) -> Result<Vec<EventId>, Fault> {
@@ -278,6 +320,7 @@ impl Writer {
     pub(super) fn stage(&mut self, group: &mut Group, change: &Change) -> Result<(), Fault> {
         match change {
             Change::Opened { event, pictures } | Change::Improved { event, pictures } => {
+                group.retells |= matches!(change, Change::Improved { .. });
                 if self.deleted.contains(&event.id.0) {
                     return Ok(());
                 }
@@ -293,6 +336,13 @@ impl Writer {
                 let mut event = self.placing.place(Event { ended, ..event });
                 event.ended = event.ended.max(Some(event.started));
                 self.stage_event(group, event, &Pictures::default())
+            }
+            Change::Deserted { .. } => {
+                let mut ends = self.ends(change);
+                ends.retain(|(id, _)| group.events.get(id).is_none_or(|it| it.ended.is_none()));
+                ends.into_iter().try_for_each(|(id, ended)| {
+                    self.stage(group, &Change::Closed { id: EventId(id), ended })
+                })
             }
         }
     }
@@ -332,8 +382,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Syncs a group and takes it into the index; the events that are listed by that.
-    pub(super) fn settle(&mut self, group: Group) -> Result<Vec<EventId>, Fault> {
+    /// Syncs a group and takes it into the index; the events that are listed by that. The log's
+    /// last word is of now: the next start takes it for the time until which the box was on.
+    pub(super) fn settle(&mut self, mut group: Group) -> Result<Vec<EventId>, Fault> {
+        if group.retells {
+            self.append_beat(&mut group)?;
+        }
         self.log.sync()?;
         let ids: Vec<EventId> = group.events.keys().copied().map(EventId).collect();
         let taken = if self.is_behind() { Ok(false) } else { self.take_in(&group).map(|()| true) };
@@ -469,8 +523,7 @@ impl Writer {
         self.shared.rebuilding.store(!self.is_whole(), Ordering::Relaxed);
         if now.since_ms(self.beaten) >= BEAT_MS {
             self.beaten = now;
-            let beaten = self.beat();
-            self.note(beaten);
+            self.look_after_minute();
         }
         let round = now.since_ms(self.rounded) >= ROUND_MS;
         if round {
@@ -481,6 +534,7 @@ impl Writer {
             self.take_ballast();
             self.plan_scrub();
         }
+        self.is_burial_due |= round;
         self.place_events();
         self.scrub();
         if !self.is_whole() {
@@ -490,7 +544,9 @@ impl Writer {
             let retained = self.retain();
             self.note_fault(retained);
         }
-        if round && self.is_whole() {
+        // What goes with its segment needs no burial of its own.
+        if self.is_burial_due && self.log.tail() == self.retained && self.is_whole() {
+            self.is_burial_due = false;
             let buried = self.bury_old();
             self.note_fault(buried);
         }
@@ -501,12 +557,27 @@ impl Writer {
         }
     }
 
+    /// What is due each minute: the beat, and ends that the card has not taken.
+    fn look_after_minute(&mut self) {
+        let beaten = self.beat();
+        self.note(beaten);
+        self.record_refused();
+        if self.is_left_open && self.is_whole() {
+            let closed = self.close_left_open();
+            self.note_fault(closed);
+        }
+    }
+
     /// Says in the log that the box is alive.
     fn beat(&mut self) -> Result<(), Fault> {
         let mut group = Group::default();
-        let now = self.clock.unix_ms().0.to_be_bytes();
-        self.append(&mut group, Tag::Beat, 0, &now)?;
+        self.append_beat(&mut group)?;
         self.settle(group).map(drop)
+    }
+
+    fn append_beat(&mut self, group: &mut Group) -> Result<(), Fault> {
+        let now = self.clock.unix_ms().0.to_be_bytes();
+        self.append(group, Tag::Beat, 0, &now)
     }
 
     pub(super) fn harden(&mut self) -> Result<(), Fault> {
@@ -538,7 +609,8 @@ impl Writer {
 
     /// Ends every open event at `last`, or at its start where that is later.
     fn close_open(&mut self, last: UnixMs) -> Result<(), Fault> {
-        let mut group = Group::default();
+        // Before anything else was written, the last word is still the earlier run's.
+        let mut group = Group { retells: self.is_looked_after, ..Group::default() };
         let open: Vec<u64> = self.open.keys().copied().collect();
         for id in open {
             self.stage(&mut group, &Change::Closed { id: EventId(id), ended: last })?;
@@ -551,11 +623,13 @@ impl Writer {
 
     /// Ends what an earlier run left open, with the last time the log spoke of then.
     pub(super) fn close_left_open(&mut self) -> Result<(), Fault> {
+        self.is_left_open = true;
         let mut left = self.shared.index().open_events()?;
         left.retain(|id, _| *id < self.born && !self.open.contains_key(id));
         let ours = std::mem::replace(&mut self.open, left);
         let closed = self.close_open(self.last);
         self.open = ours;
+        self.is_left_open = closed.is_err();
         closed
     }
 
@@ -574,6 +648,7 @@ impl Writer {
     /// The clean end.
     fn finish(&mut self) {
         let now = self.clock.unix_ms();
+        self.record_refused();
         let closed = self.close_open(now).and_then(|()| self.beat()).and_then(|()| self.harden());
         self.note(closed);
         self.save_uses();

@@ -2,16 +2,23 @@
 
 mod args;
 mod clock;
+mod grow;
 mod journal;
 mod keep;
 mod launch;
+mod names;
 mod net;
 mod people;
 mod place;
+mod radio;
 mod servers;
+mod socket;
+mod status;
 mod supervise;
-#[expect(dead_code, reason = "the supervisor calls it")]
+mod takeover;
+mod time;
 mod update;
+mod watchdog;
 
 use args::Command;
 use std::ffi::OsString;
@@ -27,7 +34,9 @@ fn main() -> ExitCode {
         Ok(Command::Keep(options)) => {
             keep::keep(&options).map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
         }
-        Ok(Command::Grow(_)) => failed(&io::Error::other("grow is not there yet")),
+        Ok(Command::Grow(place)) => {
+            grow::grow(&place).map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+        }
         Ok(Command::Help) => printed(args::HELP),
         Ok(Command::Version) => printed(concat!("nightjar-box ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(error) => {

@@ -3,17 +3,23 @@
 
 use crate::journal::Journal;
 use crate::place::Place;
+use crate::radio::{self, Radio};
 use crate::servers::OTHERS;
+use crate::socket::Live;
 use crate::supervise::{Spec, Supervisor, Word};
+use image_core::settings::Settings;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What one interface has.
 #[derive(Debug)]
 struct Interface {
-    dhcp: usize,
+    dhcp: Option<usize>,
+    /// Drives a radio.
+    radio: Option<usize>,
     carrier: bool,
 }
 
@@ -21,14 +27,31 @@ struct Interface {
 #[derive(Debug)]
 pub(crate) struct Network {
     place: Place,
-    hostname: String,
+    settings: Settings,
+    /// Whether the board has a radio.
+    wifi: bool,
+    live: Arc<Mutex<Live>>,
     interfaces: BTreeMap<String, Interface>,
 }
 
 impl Network {
-    pub(crate) fn new(place: &Place, hostname: &str, journal: &Journal) -> Self {
+    pub(crate) fn new(
+        place: &Place,
+        settings: &Settings,
+        wifi: bool,
+        live: &Arc<Mutex<Live>>,
+        journal: &Journal,
+    ) -> Self {
         up(place, "lo", journal);
-        Self { place: place.clone(), hostname: hostname.into(), interfaces: BTreeMap::new() }
+        let mut network = Self {
+            place: place.clone(),
+            settings: settings.clone(),
+            wifi,
+            live: Arc::clone(live),
+            interfaces: BTreeMap::new(),
+        };
+        network.configure(journal);
+        network
     }
 
     /// Looks which interfaces there are, and which have a link; called every few seconds.
@@ -37,13 +60,15 @@ impl Network {
         children: &mut Supervisor<W>,
         journal: &Journal,
     ) {
-        let found = ethernet(&self.place.at("/sys/class/net"));
+        let found = interfaces(&self.place.at("/sys/class/net"));
         let gone: Vec<_> =
             self.interfaces.keys().filter(|it| !found.contains_key(*it)).cloned().collect();
         for name in gone {
             if let Some(interface) = self.interfaces.remove(&name) {
                 journal.say(&format!("{name} is gone"));
-                children.remove(interface.dhcp);
+                for child in interface.dhcp.into_iter().chain(interface.radio) {
+                    children.remove(child);
+                }
             }
         }
         for (name, folder) in found {
@@ -51,30 +76,93 @@ impl Network {
             if let Some(known) = self.interfaces.get_mut(&name) {
                 if carrier && !known.carrier {
                     journal.say(&format!("{name} has a link"));
-                    children.restart(known.dhcp, None);
+                    if let Some(dhcp) = known.dhcp {
+                        children.restart(dhcp);
+                    }
                 }
                 known.carrier = carrier;
-                continue;
-            }
-            up(&self.place, &name, journal);
-            if let Some(spec) = self.dhcp(&name) {
-                journal.say(&format!("{name} asks for an address"));
-                let interface = Interface { dhcp: children.add(spec), carrier };
+            } else if let Some(interface) = self.begin(&name, &folder, children, journal) {
                 self.interfaces.insert(name, interface);
             }
         }
     }
 
+    /// Another radio network is to be joined.
+    pub(crate) fn change<W: From<Word> + Send + 'static>(
+        &mut self,
+        settings: Settings,
+        children: &mut Supervisor<W>,
+        journal: &Journal,
+    ) {
+        self.settings = settings;
+        self.configure(journal);
+        for interface in self.interfaces.values() {
+            if let Some(radio) = interface.radio {
+                children.restart(radio);
+            }
+        }
+    }
+
+    /// A child has said something: how far the radio is.
+    pub(crate) fn heard(&self, number: usize, line: &str) {
+        if self.interfaces.values().any(|it| it.radio == Some(number))
+            && let Some((_, radio)) =
+                &mut self.live.lock().unwrap_or_else(PoisonError::into_inner).wifi
+        {
+            *radio = radio.heard(line);
+        }
+    }
+
+    fn begin<W: From<Word> + Send + 'static>(
+        &self,
+        name: &str,
+        folder: &Path,
+        children: &mut Supervisor<W>,
+        journal: &Journal,
+    ) -> Option<Interface> {
+        let radio = if is_radio(folder) {
+            if !self.wifi {
+                return None;
+            }
+            let driver = radio::driver(&self.place, name);
+            self.live.lock().unwrap_or_else(PoisonError::into_inner).radio |= driver.is_some();
+            // Without a network to join it is left off.
+            self.settings.wifi.as_ref()?;
+            Some(driver?)
+        } else {
+            None
+        };
+        up(&self.place, name, journal);
+        journal.say(&format!("{name} asks for an address"));
+        Some(Interface {
+            radio: radio.map(|spec| children.add(spec)),
+            dhcp: self.dhcp(name).map(|spec| children.add(spec)),
+            carrier: has_carrier(folder),
+        })
+    }
+
+    fn configure(&mut self, journal: &Journal) {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let wifi = self.settings.wifi.as_ref();
+        let state = if self.wifi { Radio::Searching } else { Radio::Off };
+        live.wifi = wifi.map(|it| (it.ssid.clone(), state));
+        if let Some(Err(error)) = wifi.map(|it| radio::configure(&self.place, it)) {
+            journal.say(&format!("Wi-Fi: {error}"));
+        }
+    }
+
     /// busybox's client: in the foreground, asking for time servers, too, and never giving up.
-    /// `/usr/share/udhcpc/default.script` applies what it hears.
+    /// The script that applies what it hears is named: Debian's busybox looks for another.
     fn dhcp(&self, name: &str) -> Option<Spec> {
-        let host = format!("hostname:{}", self.hostname);
+        let host = format!("hostname:{}", self.settings.hostname);
+        let script = ["-s", "/usr/share/udhcpc/default.script"];
         let words =
             ["-f", "-i", name, "-x", &host, "-O", "ntpsrv", "-t", "5", "-T", "2", "-A", "10"];
+        let words = words.into_iter().chain(script);
         Some(Spec {
             name: format!("dhcp-{name}"),
             program: self.place.program("udhcpc")?,
-            args: words.iter().map(Into::into).collect(),
+            args: words.map(Into::into).collect(),
             person: None,
             env: Vec::new(),
             terms: OTHERS,
@@ -83,16 +171,16 @@ impl Network {
     }
 }
 
-/// The cables: real devices of type Ethernet that are no radio.
-fn ethernet(folder: &Path) -> BTreeMap<String, PathBuf> {
+/// Cables and radios: real devices of type Ethernet.
+fn interfaces(folder: &Path) -> BTreeMap<String, PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let named = entries.filter_map(|it| Some((it.file_name().into_string().ok()?, it.path())));
-    named.filter(|(_, path)| is_ethernet(path)).collect()
+    named.filter(|(_, path)| is_device(path)).collect()
 }
 
-fn is_ethernet(path: &Path) -> bool {
+fn is_device(path: &Path) -> bool {
     let kind = fs::read_to_string(path.join("type")).unwrap_or_default();
-    kind.trim() == "1" && path.join("device").exists() && !is_radio(path)
+    kind.trim() == "1" && path.join("device").exists()
 }
 
 fn is_radio(path: &Path) -> bool {
@@ -123,14 +211,17 @@ mod tests {
         let make = |name: &str, kind: &str, more: &[&str]| {
             fs::create_dir_all(root.join(name)).unwrap();
             fs::write(root.join(name).join("type"), kind).unwrap();
-            more.iter().for_each(|it| fs::create_dir_all(root.join(name).join(it)).unwrap());
+            for it in more {
+                fs::create_dir_all(root.join(name).join(it)).unwrap();
+            }
         };
         make("lo", "772\n", &[]);
         make("eth0", "1\n", &["device"]);
         make("br0", "1\n", &[]);
         make("wlan0", "1\n", &["device", "phy80211"]);
-        let names: Vec<_> = ethernet(&root).into_keys().collect();
-        assert_eq!(names, ["eth0"]);
+        let found = interfaces(&root);
+        let names: Vec<_> = found.iter().map(|(name, it)| (name.as_str(), is_radio(it))).collect();
+        assert_eq!(names, [("eth0", false), ("wlan0", true)]);
         assert!(!has_carrier(&root.join("eth0")));
         fs::write(root.join("eth0/carrier"), "1\n").unwrap();
         assert!(has_carrier(&root.join("eth0")));

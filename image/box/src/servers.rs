@@ -5,6 +5,7 @@ use crate::people;
 use crate::place::Place;
 use crate::supervise::Spec;
 use image_core::keeper::Terms;
+use image_core::settings::Settings;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -17,43 +18,47 @@ const EDGE: Terms = Terms { stage: 0, grace_ms: 5_000 };
 /// All that serve it.
 pub(crate) const OTHERS: Terms = Terms { stage: 1, grace_ms: 2_500 };
 /// Where the detector lies.
-const MODEL: &str = "/usr/share/nightjar/model.tflite";
+pub(crate) const MODEL: &str = "/usr/share/nightjar/model.tflite";
 /// From so many crashes on nightjar-edge starts safe, and counts no further.
 const SAFE: u32 = 3;
 
 /// nightjar-signal.
-pub(crate) fn signal(options: &Options) -> Spec {
+pub(crate) fn signal(options: &Options, settings: &Settings) -> Spec {
     let words = ["--listen", &options.listen.to_string(), "--home"];
     Spec {
         name: "signal".into(),
         program: options.place.at("/usr/bin/nightjar-signal"),
         args: words.iter().map(OsString::from).collect(),
         person: people::person(&options.place, "signal", &[]),
-        env: Vec::new(),
+        env: zone(settings),
         terms: OTHERS,
         heard: false,
     }
 }
 
 /// nightjar-edge.
-pub(crate) fn edge(options: &Options) -> Spec {
+pub(crate) fn edge(options: &Options, settings: &Settings) -> Spec {
     let place = &options.place;
     Spec {
         name: "edge".into(),
         program: place.at("/usr/bin/nightjar-edge"),
-        args: edge_args(options),
+        args: edge_args(options, settings),
         person: people::person(place, "nightjar", &["video"]),
-        env: Vec::new(),
+        env: zone(settings),
         terms: EDGE,
         heard: false,
     }
 }
 
-/// nightjar-edge's command line.
-pub(crate) fn edge_args(options: &Options) -> Vec<OsString> {
+fn zone(settings: &Settings) -> Vec<(&'static str, String)> {
+    settings.timezone.iter().map(|it| ("TZ", it.clone())).collect()
+}
+
+fn edge_args(options: &Options, settings: &Settings) -> Vec<OsString> {
     let place = &options.place;
     let mut args: Vec<OsString> = vec!["--data-dir".into(), place.at("/data/edge").into()];
-    let meeting = format!("http://{}/", loopback(options.listen));
+    let own = format!("http://{}/", loopback(options.listen));
+    let meeting = settings.signal.clone().unwrap_or(own);
     args.extend(["--signal".into(), meeting.into()]);
     args.extend(["--http".into(), options.http.to_string().into()]);
     if place.at(MODEL).exists() {
@@ -61,6 +66,13 @@ pub(crate) fn edge_args(options: &Options) -> Vec<OsString> {
     }
     if knows(place, "--box ") {
         args.extend(["--box".into(), place.at("/run/nightjar/box.sock").into()]);
+    }
+    for camera in &settings.cameras {
+        let named = camera.name.as_ref().map(|name| format!("{name}={}", camera.source));
+        args.extend(["--camera".into(), named.unwrap_or_else(|| camera.source.clone()).into()]);
+    }
+    if let Some(name) = &settings.name {
+        args.extend(["--name".into(), name.into()]);
     }
     args
 }
@@ -146,10 +158,18 @@ mod tests {
             http: "127.0.0.1:8778".parse().unwrap(),
             network: false,
         };
-        let args = edge_args(&options);
-        let line: Vec<_> = args.iter().filter_map(|it| it.to_str()).collect();
+        let line = |settings: &Settings| {
+            let args = edge_args(&options, settings);
+            let words: Vec<_> = args.iter().filter_map(|it| it.to_str()).collect();
+            words.join(" ")
+        };
         let want = "--data-dir /nowhere/data/edge --signal http://127.0.0.1:80/ \
                     --http 127.0.0.1:8778";
-        assert_eq!(line.join(" "), want);
+        assert_eq!(line(&Settings::default()), want);
+        let text = "name = \"Attic\"\nsignal.url = \"wss://x.example/\"\n[[camera]]\n\
+                    name = \"Door\"\nsource = \"demo:\"\n[[camera]]\nsource = \"demo:\"\n";
+        let want = "--data-dir /nowhere/data/edge --signal wss://x.example/ --http \
+                    127.0.0.1:8778 --camera Door=demo: --camera demo: --name Attic";
+        assert_eq!(line(&image_core::settings::read(text).0), want);
     }
 }

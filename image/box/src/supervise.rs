@@ -77,11 +77,8 @@ impl<W: From<Word> + Send + 'static> Supervisor<W> {
         self.keeper.remove(number);
     }
 
-    /// Begins one anew, perhaps with other arguments.
-    pub(crate) fn restart(&mut self, number: usize, args: Option<Vec<OsString>>) {
-        if let (Some(job), Some(args)) = (self.jobs.get_mut(number), args) {
-            job.spec.args = args;
-        }
+    /// Begins one anew.
+    pub(crate) fn restart(&mut self, number: usize) {
         self.keeper.restart(self.clock.now_ms(), number);
     }
 

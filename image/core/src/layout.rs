@@ -72,6 +72,7 @@ impl Layout {
 
     /// The same with data up to the end of a disk of so many sectors; as it was on a smaller one.
     #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "it is bounded just before")]
     pub const fn grown(mut self, disk: u64) -> Self {
         // An MBR counts sectors in 32 bits; data beyond 2 TiB is out of its reach.
         let end = if disk > u32::MAX as u64 { u32::MAX } else { disk as u32 } / ALIGN * ALIGN;

@@ -223,11 +223,11 @@ impl Machine {
             Phase::Trial | Phase::Staged { .. } if here => self.note_commit(),
             Phase::Trial => self.give_up(Why::Restarted, After::Idle),
             Phase::Staged { attempts: ATTEMPTS_MAX.. } => {
-                self.give_up(Why::NotStarted, After::Idle)
+                self.give_up(Why::NotStarted, After::Idle);
             }
             Phase::Staged { .. } if !self.can_try => self.give_up(Why::Unsupported, After::Idle),
             Phase::Staged { .. } if !self.leads_elsewhere() => {
-                self.give_up(Why::Autoboot, After::Idle)
+                self.give_up(Why::Autoboot, After::Idle);
             }
             Phase::Staged { .. } => self.step(Step::ReadBack(Part::Boot)),
         }
@@ -351,11 +351,12 @@ impl Machine {
                 Part::Boot => self.step(Step::ReadBack(Part::Root)),
                 Part::Root => self.handle_read_back(),
             },
-            Step::Sync | Step::ReadBack(_) => self.give_up(Why::Card, After::Idle),
             Step::Commit if done == Done::Well => self.note_commit(),
             // The sector may be old or new: the next start finds out which.
             Step::Commit => self.step(Step::Restart(Restart::Plain)),
-            Step::Restart(Restart::Trial) => self.give_up(Why::Card, After::Idle),
+            Step::Sync | Step::ReadBack(_) | Step::Restart(Restart::Trial) => {
+                self.give_up(Why::Card, After::Idle);
+            }
             Step::Restart(Restart::Plain) => self.step(Step::Idle),
         }
     }
@@ -374,7 +375,7 @@ impl Machine {
     fn handle_written(&mut self, part: Part, done: Done) {
         match (done, part) {
             (Done::Digest(_), Part::Boot) if self.is_sum(part, done) => {
-                self.step(Step::Write(Part::Root))
+                self.step(Step::Write(Part::Root));
             }
             (Done::Digest(_), Part::Root) if self.is_sum(part, done) => self.step(Step::Sync),
             (Done::Digest(_), _) => self.give_up(Why::Damaged, After::Idle),
@@ -396,7 +397,7 @@ impl Machine {
         match after {
             // A trial whose beginning is not known could be tried again without an end.
             After::Watch | After::Restart(Restart::Plain) => {
-                self.step(Step::Restart(Restart::Plain))
+                self.step(Step::Restart(Restart::Plain));
             }
             After::Write | After::Ready | After::Restart(Restart::Trial) => {
                 self.give_up(Why::Card, After::Idle);

@@ -53,6 +53,10 @@ export class Device extends EventTarget {
   #stopped = false;
   #wake = () => {};
   #hurry = false;
+  /** What was asked behind the greeting: {path, answer}. */
+  #asked = null;
+  /** Names the path that is asked for right behind the greeting, or null: its first `fetch` need not wait for a round trip. */
+  ahead = () => null;
   /** connecting, connected, offline, away, blocked or unpaired. */
   state = 'connecting';
   /** The device's last status, or null. */
@@ -109,7 +113,9 @@ export class Device extends EventTarget {
     }
     try {
       await link.opened;
-      await this.#greet(link);
+      const greeted = this.#greet(link);
+      this.#askAhead(link);
+      await greeted;
     } catch (error) {
       link.close();
       if (error instanceof Refusal && error.status === 401) return 'unpaired';
@@ -124,6 +130,13 @@ export class Device extends EventTarget {
   async #greet(link) {
     const response = await link.fetch('/api/v1/status', { signal: AbortSignal.timeout(GREET_WITHIN_MS) });
     this.#know(await readAnswer(response));
+  }
+
+  #askAhead(link) {
+    const path = this.ahead();
+    const answer = path && link.fetch(path, { signal: AbortSignal.timeout(REQUEST_WITHIN_MS) });
+    answer?.catch(() => {}); // told to who fetches it
+    this.#asked = path && { path, answer };
   }
 
   #know(status) {
@@ -179,6 +192,11 @@ export class Device extends EventTarget {
   /** As window.fetch, for a path of the device; rejects at once while it is not connected. */
   fetch(path, init = {}) {
     if (!this.connected) return Promise.reject(new LinkError('lost', 'The device is not connected.'));
+    const asked = this.#asked;
+    if (path === asked?.path && !init.method) {
+      this.#asked = null;
+      return asked.answer;
+    }
     return this.#link.fetch(path, { signal: AbortSignal.timeout(REQUEST_WITHIN_MS), ...init });
   }
 

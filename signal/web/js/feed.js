@@ -4,6 +4,8 @@ import { SAVED_EVENTS } from './store.js';
 
 /** Events in a page that somebody waits for. */
 export const PAGE_EVENTS = 50;
+/** Events in the first page of a list that shows nothing yet: what a screen holds and one may scroll to at once. */
+export const FIRST_EVENTS = 20;
 /** Changes are saved at most so often, ms. */
 export const SAVE_EVERY_MS = 2000;
 
@@ -17,8 +19,12 @@ export class Feed extends EventTarget {
   #timelines = new Map();
   #hidden = new Set();
   #saveTimer = 0;
+  /** The newest page that is asked for behind the device's greeting: {query, since}. */
+  #newest = null;
   #abort = new AbortController();
   #stopped = false;
+  /** Whether the device's first page was asked for since it connected. */
+  #begun = false;
   /** When the device was last heard, ms; null when never. */
   synced_ms = null;
   /** Whether the device's own first page is in. */
@@ -34,6 +40,7 @@ export class Feed extends EventTarget {
     this.#favourites = favourites;
     this.#wishes = wishes;
     const { signal } = this.#abort;
+    device.ahead = () => this.#ahead();
     device.addEventListener('state', () => this.#state(), { signal });
     device.addEventListener('push', ({ detail }) => this.#take(detail), { signal });
     document.addEventListener('visibilitychange', () => document.hidden && this.#saveNow(), { signal });
@@ -96,14 +103,26 @@ export class Feed extends EventTarget {
 
   #state() {
     if (!this.#device.connected) {
-      this.fresh = false;
+      this.fresh = this.#begun = false;
       // Nothing more comes for now: what is shown is what offline reading gets.
       this.#saveNow();
       return;
     }
-    if (this.fresh) return;
-    this.fresh = true;
+    if (this.#begun) return;
+    this.#begun = true;
     this.refresh();
+  }
+
+  /** The newest page as it is to be asked for now, and `changes` as they are. */
+  #asking() {
+    const limit = this.#all.events.length > 0 ? PAGE_EVENTS : FIRST_EVENTS;
+    return { query: { limit }, since: this.#all.changes };
+  }
+
+  /** What is asked behind the greeting: the newest page, where the device need not be told of wishes before it. */
+  #ahead() {
+    this.#newest = this.#wishes.of(this.#device).length > 0 ? null : this.#asking();
+    return this.#newest && pathOf('all', this.#newest.query);
   }
 
   /** Reads the newest page again, and on to as many as are saved. */
@@ -111,20 +130,31 @@ export class Feed extends EventTarget {
     try {
       for (const id of [...this.#timelines.keys()]) if (id !== 'all') this.#timelines.delete(id);
       await this.#wishes.tell(this.#device);
-      let since = this.#all.changes;
-      this.#all.absorbNewest(await this.#page('all', { limit: PAGE_EVENTS }), since);
+      const { query, since } = this.#newest ?? this.#asking();
+      this.#newest = null;
+      const [page, saved] = await Promise.all([this.#page('all', query), this.#pictures.saved(this.#device)]);
+      this.#all.absorbNewest(page, since);
+      this.fresh = this.#device.connected;
+      const pictures = this.#pictures.save(this.#device, page.events.slice(0, FIRST_EVENTS), saved, FIRST_EVENTS);
+      await new Promise((asked) => setTimeout(asked)); // they are on their way while the list is drawn
       this.#heard();
-      const known = this.#all.next;
-      since = this.#all.changes;
-      if (known) this.#all.absorbOlder(await this.#page('all', { limit: SAVED_EVENTS - PAGE_EVENTS, before: known }), since);
-      this.#heard();
+      await pictures;
+      await this.#readOn(SAVED_EVENTS - query.limit);
       this.#store.setMeta(`status/${this.#device.id}`, this.#device.status).catch(() => {});
       const newest = this.#all.events.slice(0, SAVED_EVENTS);
-      await this.#pictures.save(this.#device, newest);
+      await this.#pictures.save(this.#device, newest, await this.#pictures.saved(this.#device));
       await this.#favourites.sync(this.#device, newest.map(({ id }) => id), (id) => this.#all.get(id));
     } catch (error) {
       if (this.#device.connected) this.dispatchEvent(new CustomEvent('trouble', { detail: error }));
     }
+  }
+
+  /** Reads so many more, where there are any. */
+  async #readOn(limit) {
+    const before = this.#all.next;
+    const since = this.#all.changes;
+    if (before) this.#all.absorbOlder(await this.#page('all', { limit, before }), since);
+    this.#heard();
   }
 
   /** Reads the page after the last one of a filter. */
@@ -141,9 +171,7 @@ export class Feed extends EventTarget {
   }
 
   #page(filter, query) {
-    const { query: choice } = FILTERS.find(({ id }) => id === filter);
-    const parameters = new URLSearchParams(query).toString();
-    return this.#device.json(`/api/v1/events?${parameters}${choice && `&${choice}`}`);
+    return this.#device.json(pathOf(filter, query));
   }
 
   #take(message) {
@@ -229,4 +257,9 @@ export class Feed extends EventTarget {
   #changed(arrived = null) {
     this.dispatchEvent(new CustomEvent('change', { detail: { arrived } }));
   }
+}
+
+function pathOf(filter, query) {
+  const { query: choice } = FILTERS.find(({ id }) => id === filter);
+  return `/api/v1/events?${new URLSearchParams(query)}${choice && `&${choice}`}`;
 }

@@ -163,6 +163,12 @@ class Store {
     return this.#read('thumbnails', (store) => store.get([device, id]), undefined);
   }
 
+  /** The ids of the events whose thumbnail is saved: a Set. */
+  async thumbnailIds(device) {
+    const keys = await this.#read('thumbnails', (store) => store.getAllKeys(ofDevice(device)), []);
+    return new Set(keys.map(([, id]) => id));
+  }
+
   saveThumbnail(record) {
     return this.#writeOf(record.device, ['thumbnails'], (store) => store.put(record));
   }

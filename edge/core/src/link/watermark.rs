@@ -8,14 +8,15 @@
 //! ```text
 //!            a round trip is known
 //!   first ----------------------------> measured: limit = 16 KiB + 2 x rate x round trip
-//!   64 KiB                              16 KiB ..= 496 KiB
+//!   64 KiB + what was acknowledged      16 KiB ..= 496 KiB
 //! ```
+//! Until then more is let in as it goes through, so that SCTP's slow start never runs dry.
 //! A while counts only if the limit or the channel kept bytes waiting all through it, or if more
 //! went through than ever: a phone that asks for little says nothing of its path.
 
 use super::wire::CHUNK_BYTES;
 
-/// The limit before the path has been measured, bytes.
+/// The limit before anything was acknowledged, bytes.
 pub const FIRST_BYTES: usize = 64 * 1024;
 /// The least limit, bytes.
 pub const LEAST_BYTES: usize = CHUNK_BYTES;
@@ -85,6 +86,8 @@ impl Watermark {
             }
         } else {
             (self.began_us, self.acknowledged) = (now_us, acknowledged);
+            let more = usize::try_from(acknowledged).unwrap_or(MOST_BYTES);
+            self.limit = FIRST_BYTES.saturating_add(more).min(MOST_BYTES);
         }
         // What is acknowledged frees room for one chunk at least, before more is handed over.
         self.busy &= buffered + CHUNK_BYTES >= self.limit / 2;

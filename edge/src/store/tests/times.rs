@@ -4,12 +4,12 @@ use super::disk::Memory;
 use super::history::Sim;
 use super::*;
 
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+pub(super) const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// 2038-01-19: where 32 bits of seconds end.
 const LATE: u64 = 2_147_483_648_000;
 
 impl Sim {
-    fn record_at(&mut self, unix: u64, ended: bool) -> EventId {
+    pub(super) fn record_at(&mut self, unix: u64, ended: bool) -> EventId {
         let id = self.next();
         let started = UnixMs(unix);
         let event = Event { started, ended: ended.then_some(started), ..event(id) };
@@ -19,7 +19,7 @@ impl Sim {
     }
 
     /// Records an event of now.
-    fn record_now(&mut self) -> EventId {
+    pub(super) fn record_now(&mut self) -> EventId {
         self.record_at(self.told.unix.load(Ordering::Relaxed), true)
     }
 
@@ -28,11 +28,11 @@ impl Sim {
     }
 
     /// Lets whole days pass, hour by hour.
-    fn pass_days(&mut self, days: u64) {
+    pub(super) fn pass_days(&mut self, days: u64) {
         (0..days * 24).for_each(|_| self.pass(DAY_MS / 24));
     }
 
-    fn again(self) -> Self {
+    pub(super) fn again(self) -> Self {
         let contents = self.disk.contents();
         drop(self);
         Self::open(Memory::holding(contents)).unwrap()
@@ -132,6 +132,56 @@ fn days_go_by_as_they_should() {
     assert_eq!(ids(&sim.store), [0; 0]);
 }
 
+#[test]
+fn a_box_that_never_runs_for_a_day_lets_its_events_grow_old_too() {
+    const HOUR_MS: u64 = DAY_MS / 24;
+    let mut sim = Sim::open(Memory::default()).unwrap();
+    sim.set_clock(THEN);
+    sim.pass(1000);
+    let old = sim.record_now();
+    // Off for three days, then on for eight hours of each.
+    for day in 3..10 {
+        sim = sim.again();
+        sim.writer.limits.keep_days = 3;
+        sim.set_clock(THEN + day * DAY_MS);
+        sim.pass(1000);
+        (0..8).for_each(|_| sim.pass(HOUR_MS));
+        if day == 3 {
+            assert_eq!(ids(&sim.store), [old.0], "who knows whether that is the time");
+        }
+    }
+    assert_eq!(ids(&sim.store), [0; 0]);
+}
+
+#[test]
+fn what_is_told_again_is_not_the_last_word() {
+    let mut sim = Sim::open(Memory::default()).unwrap();
+    let starred = sim.record_now();
+    sim.writer.mark(starred, Some(true), None).unwrap();
+    let open = sim.record_at(THEN, false);
+    sim.told.unix.fetch_add(20 * DAY_MS, Ordering::Relaxed);
+    let place = |sim: &Sim| sim.writer.shared.index().get(starred).unwrap().unwrap().record.segment;
+    while place(&sim) == 1 {
+        sim.record_now();
+        sim.pass(1000);
+    }
+    let carried = sim.disk.contents();
+    let event = Event { started: UnixMs(THEN), score: 0.9, ..event(open) };
+    sim.writer.record(&[Change::Improved { event, pictures: Pictures::default() }]);
+    let improved = sim.disk.contents();
+    let now = UnixMs(sim.told.unix.load(Ordering::Relaxed));
+    for contents in [carried, improved] {
+        let mut lost = contents.clone();
+        lost.unname(Path::new("/card/index.redb"));
+        for contents in [contents, lost] {
+            let sim = Sim::open(Memory::holding(contents)).unwrap();
+            assert_eq!(sim.store.last_word(), now);
+            let ended = sim.store.get(open).unwrap().unwrap().ended;
+            assert_eq!(ended, Some(now), "as long as it was seen");
+        }
+    }
+}
+
 /// Reads the whole log, a second for each segment.
 fn scrub(sim: &mut Sim) {
     (0..20).for_each(|_| sim.pass(1000));
@@ -196,6 +246,21 @@ fn damage_that_a_reader_meets_is_counted_once() {
         sim.pass(10);
     }
     assert_eq!((sim.store.figures().unwrap().quarantined, reports(&sim)), (1, 1));
+}
+
+#[test]
+fn a_segment_that_retention_took_meanwhile_is_no_damage() {
+    let mut sim = Sim::open(Memory::default()).unwrap();
+    let first = sim.record_now();
+    while sim.writer.log.tail() < 3 {
+        sim.record_now();
+    }
+    scrub(&mut sim);
+    // The file goes before the index forgets.
+    sim.writer.log.delete(1).unwrap();
+    assert_eq!(sim.store.thumbnail(first).unwrap(), None);
+    sim.pass(10);
+    assert_eq!((sim.store.figures().unwrap().quarantined, reports(&sim)), (0, 0));
 }
 
 #[test]

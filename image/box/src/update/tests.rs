@@ -5,6 +5,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use image_core::autoboot::Autoboot;
 use image_core::bundle::prefix;
 use image_core::manifest::Sum;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -53,8 +54,10 @@ impl Bench {
         }
         let key = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
         let bench = Self { root, key, log: Arc::default() };
-        let public: String =
-            bench.key.public_key().as_ref().iter().map(|it| format!("{it:02x}")).collect();
+        let public = bench.key.public_key().as_ref().iter().fold(String::new(), |mut text, it| {
+            write!(text, "{it:02x}").unwrap();
+            text
+        });
         bench.put("etc/nightjar/facts", &format!("BOARD=qemu-arm64\n{QEMU}"));
         bench.put("etc/nightjar/version", "0.1.0\n");
         bench.put("etc/nightjar/update.pub", &format!("{public}\n"));

@@ -72,11 +72,11 @@ export class Signaling {
     return new Promise((resolve, reject) => {
       const refuse = (why) => {
         clearTimeout(timer);
-        this.close();
+        this.#closeIf(socket);
         reject(new LinkError('signaling', why));
       };
-      const timer = setTimeout(() => refuse('The signaling server did not answer in time.'), OPEN_WITHIN_MS);
       const socket = new WebSocket(socketUrl(this.#address, this.#me));
+      const timer = setTimeout(() => refuse('The signaling server did not answer in time.'), OPEN_WITHIN_MS);
       this.#socket = socket;
       socket.onclose = () => refuse('The signaling server cannot be reached.');
       socket.onmessage = ({ data }) => {
@@ -98,7 +98,12 @@ export class Signaling {
       const message = read(data);
       if (message && typeof message.src === 'string') this.onmessage(message);
     };
-    socket.onclose = () => this.close();
+    socket.onclose = () => this.#closeIf(socket);
+  }
+
+  /** Closes where `socket` is still the one in use: of an older one the end is heard late. */
+  #closeIf(socket) {
+    if (this.#socket === socket) this.close();
   }
 
   /** Sends one message to the peer `dst`. */

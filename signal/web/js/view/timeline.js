@@ -149,7 +149,7 @@ export class TimelineView {
     const { device, feed } = this.#app;
     if (this.#filter === 'favourites') this.#fill('favourites');
     else if (device.connected && feed.fresh && feed.synced_ms) this.#fill(this.#filter === 'all' ? 'first' : this.#reading ? null : 'filter');
-    else if (device.state === 'connecting') this.#skeleton = setTimeout(() => this.#fill('skeleton'), SKELETON_AFTER_MS);
+    else if (device.connected || device.state === 'connecting') this.#skeleton = setTimeout(() => this.#fill('skeleton'), SKELETON_AFTER_MS);
     else this.#fill(this.#filter === 'all' ? 'away' : 'filter');
   }
 

@@ -117,6 +117,18 @@ fn the_limit_follows_what_the_path_holds() {
 }
 
 #[test]
+fn a_path_that_is_not_measured_yet_opens_as_fast_as_the_window_does() {
+    let mut road = Road::new(50_000, 50_000_000);
+    let mut wanted = 4 * PACKET;
+    for _ in 0..6 {
+        let arrived = road.pass(50_000, u64::MAX);
+        assert!(arrived + PACKET >= wanted, "{arrived} of {wanted}");
+        wanted = arrived * 2;
+    }
+    assert!(road.limit > 300_000, "{}", road.limit);
+}
+
+#[test]
 fn a_wide_path_gets_all_there_is() {
     let mut road = Road::new(100_000, 50_000_000);
     road.watermark.handle_round_trip(100_000);

@@ -1,0 +1,126 @@
+//! Wi-Fi by wpa_supplicant: its configuration, in memory and for root's eyes alone, and what it
+//! says. The passphrase is written nowhere else.
+
+use crate::place::Place;
+use crate::servers::OTHERS;
+use crate::supervise::Spec;
+use crate::takeover;
+use image_core::settings::Wifi;
+use std::fmt::Write as _;
+use std::io;
+
+const FILE: &str = "/run/nightjar/wpa.conf";
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Radio {
+    /// No radio, or nothing to drive it.
+    Off,
+    Searching,
+    Connected,
+    WrongPassphrase,
+}
+
+impl Radio {
+    /// As the socket's `state` says it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Searching => "searching",
+            Self::Connected => "connected",
+            Self::WrongPassphrase => "wrong passphrase",
+        }
+    }
+
+    /// After a line of wpa_supplicant's.
+    pub(crate) fn heard(self, line: &str) -> Self {
+        if line.contains("CTRL-EVENT-CONNECTED") {
+            Self::Connected
+        } else if line.contains("WRONG_KEY") || line.contains("pre-shared key may be incorrect") {
+            Self::WrongPassphrase
+        } else if line.contains("CTRL-EVENT-DISCONNECTED") && self == Self::Connected {
+            Self::Searching
+        } else {
+            self
+        }
+    }
+}
+
+/// Writes what wpa_supplicant reads at its start.
+pub(crate) fn configure(place: &Place, wifi: &Wifi) -> io::Result<()> {
+    takeover::replace(&place.at(FILE), configuration(wifi).as_bytes())
+}
+
+fn configuration(wifi: &Wifi) -> String {
+    let mut text = String::new();
+    if let Some(country) = &wifi.country {
+        let _ = writeln!(text, "country={country}");
+    }
+    // In hexadecimal digits nothing in a name can be taken for syntax.
+    let ssid = wifi.ssid.bytes().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    let _ = writeln!(text, "network={{\n\tssid={ssid}\n\tscan_ssid=1");
+    let secret = match wifi.passphrase.as_deref() {
+        None | Some("") => "\tkey_mgmt=NONE\n".to_owned(),
+        // 64 hexadecimal digits are the key itself, which WPA3 cannot use.
+        Some(key) if key.len() == 64 => format!("\tpsk={key}\n"),
+        // Up to its last quote the whole is the passphrase.
+        Some(words) => {
+            format!("\tkey_mgmt=WPA-PSK WPA-PSK-SHA256 SAE\n\tieee80211w=1\n\tpsk=\"{words}\"\n")
+        }
+    };
+    text + &secret + "}\n"
+}
+
+/// The child that drives `interface`.
+pub(crate) fn driver(place: &Place, interface: &str) -> Option<Spec> {
+    let file = place.at(FILE);
+    let mut args: Vec<_> = ["-i", interface, "-D", "nl80211", "-c"].map(Into::into).into();
+    args.push(file.into());
+    Some(Spec {
+        name: format!("wifi-{interface}"),
+        program: place.program("wpa_supplicant")?,
+        args,
+        person: None,
+        env: Vec::new(),
+        terms: OTHERS,
+        heard: true,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_configured_without_any_syntax_of_its_own() {
+        let wifi = |passphrase: Option<&str>| Wifi {
+            ssid: "A\"}\n".into(),
+            passphrase: passphrase.map(Into::into),
+            country: Some("DE".into()),
+        };
+        let open = "country=DE\nnetwork={\n\tssid=41227d0a\n\tscan_ssid=1\n\tkey_mgmt=NONE\n}\n";
+        assert_eq!(configuration(&wifi(None)), open);
+        assert!(configuration(&wifi(Some("it's \"it\""))).contains("\tpsk=\"it's \"it\"\"\n"));
+        let key = "0".repeat(64);
+        assert!(configuration(&wifi(Some(&key))).contains(&format!("\tpsk={key}\n")));
+    }
+
+    #[test]
+    fn what_it_says_is_understood() {
+        let lines = [
+            ("wlan0: Trying to associate with SSID 'Home'", Radio::Searching),
+            ("wlan0: CTRL-EVENT-SSID-TEMP-DISABLED id=0 reason=WRONG_KEY", Radio::WrongPassphrase),
+            ("wlan0: CTRL-EVENT-DISCONNECTED bssid=x reason=15", Radio::WrongPassphrase),
+            ("wlan0: CTRL-EVENT-CONNECTED - Connection to x completed", Radio::Connected),
+            ("wlan0: CTRL-EVENT-DISCONNECTED bssid=x reason=3", Radio::Searching),
+        ];
+        lines.iter().fold(Radio::Searching, |radio, (line, want)| {
+            let now = radio.heard(line);
+            assert_eq!(now, *want, "{line}");
+            now
+        });
+    }
+}

@@ -1,0 +1,320 @@
+//! What the owner wrote on the card, taken over at the start: settings, and the wish to forget
+//! everything. Every step can be cut off and is done again at the next start.
+
+use crate::journal::Journal;
+use crate::place::Place;
+use image_core::settings::{self, Settings};
+use rustix::mount::{MountFlags, mount_remount};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// On partition 1, for people.
+const FILE: &str = "/boot/nightjar.toml";
+const ERRORS: &str = "/boot/nightjar-errors.txt";
+/// What holds, and the owner's file as it was last seen, without its passphrase.
+const KEPT: &str = "/data/box/nightjar.toml";
+const SEEN: &str = "/data/box/seen.toml";
+/// There while everything is being forgotten.
+const FORGETTING: &str = "/data/box/forgetting";
+/// What a reset leaves: which updates were committed, and the file system's own.
+const LEFT: &[&str] = &["box", "lost+found"];
+const LEFT_IN_BOX: &[&str] = &["update", "forgetting"];
+
+/// Does what the owner wishes; the settings that hold.
+pub(crate) fn take_over(place: &Place, journal: &Journal) -> Settings {
+    let trouble = |what: &str, error: &io::Error| journal.say(&format!("{what}: {error}"));
+    if let Err(error) = fs::create_dir_all(place.at("/data/box")) {
+        trouble("/data/box", &error);
+    }
+    if let Err(error) = forget(place, journal) {
+        trouble("the factory reset", &error);
+    }
+    settle(place, journal).unwrap_or_else(|error| {
+        trouble("nightjar.toml", &error);
+        kept(place)
+    })
+}
+
+/// The settings that hold, as kept before.
+pub(crate) fn kept(place: &Place) -> Settings {
+    settings::read(&fs::read_to_string(place.at(KEPT)).unwrap_or_default()).0
+}
+
+/// Keeps settings from now on.
+pub(crate) fn keep(place: &Place, settings: &Settings) -> io::Result<()> {
+    replace(&place.at(KEPT), settings.to_toml().as_bytes())
+}
+
+/// Has the next start forget everything.
+pub(crate) fn wish_to_forget(place: &Place) -> io::Result<()> {
+    fs::create_dir_all(place.at("/data/box"))?;
+    replace(&place.at(FORGETTING), b"")
+}
+
+fn settle(place: &Place, journal: &Journal) -> io::Result<Settings> {
+    let Some(text) = read(&place.at(FILE))? else { return Ok(kept(place)) };
+    let seen = read(&place.at(SEEN))?;
+    if seen.as_deref() == Some(&text) {
+        return Ok(kept(place));
+    }
+    let (settings, mistakes) = settings::take_over(&text, &kept(place));
+    journal.say(&format!("nightjar.toml is taken over, {} mistakes", mistakes.len()));
+    // The passphrase is safe on data before it leaves the file, and the file is done with last.
+    keep(place, &settings)?;
+    let blank = settings::blanked(&text);
+    let lines = mistakes.iter().map(|it| format!("{it}\n"));
+    let errors: String = lines.collect();
+    write_boot(place, &text, &blank, &errors)?;
+    replace(&place.at(SEEN), blank.as_bytes())?;
+    Ok(settings)
+}
+
+/// Writes to partition 1 what differs from what is there.
+fn write_boot(place: &Place, text: &str, blank: &str, errors: &str) -> io::Result<()> {
+    let path = place.at(ERRORS);
+    let said = read(&path)?.unwrap_or_default();
+    if text == blank && said == errors {
+        return Ok(());
+    }
+    writable(place, || {
+        if text != blank {
+            // In place: nothing of the passphrase stays elsewhere on the card.
+            let mut file = File::options().write(true).open(place.at(FILE))?;
+            file.write_all(blank.as_bytes())?;
+            file.sync_all()?;
+        }
+        if errors.is_empty() {
+            return remove(&path);
+        }
+        if said != errors {
+            let mut file = File::create(&path)?;
+            file.write_all(errors.as_bytes())?;
+            file.sync_all()?;
+        }
+        Ok(())
+    })
+}
+
+/// Where the card or a phone says so, forgets everything. The wish is noted on data before it is
+/// taken off the card, so it holds once, and through a cut.
+fn forget(place: &Place, journal: &Journal) -> io::Result<()> {
+    let wishes = wishes(&place.at("/boot"));
+    if !wishes.is_empty() {
+        wish_to_forget(place)?;
+        writable(place, || wishes.iter().try_for_each(|it| remove(it)))?;
+    }
+    if place.at(FORGETTING).exists() {
+        journal.say("everything is forgotten: a factory reset");
+        clear(&place.at("/data"), LEFT)?;
+        clear(&place.at("/data/box"), LEFT_IN_BOX)?;
+        sync(&place.at("/data/box"))?;
+        fs::remove_file(place.at(FORGETTING))?;
+        sync(&place.at("/data/box"))?;
+    }
+    Ok(())
+}
+
+/// `factory-reset`, as any system writes it.
+fn wishes(boot: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(boot).into_iter().flatten().flatten();
+    let wishes = entries.filter(|it| {
+        let name = it.file_name().to_string_lossy().to_ascii_lowercase();
+        name == "factory-reset" || name == "factory-reset.txt"
+    });
+    wishes.map(|it| it.path()).collect()
+}
+
+fn clear(dir: &Path, left: &[&str]) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if left.iter().any(|it| entry.file_name() == *it) {
+            continue;
+        }
+        let path = entry.path();
+        if entry.file_type()?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }?;
+    }
+    Ok(())
+}
+
+/// A text of at most [`settings::BYTES`]; odd bytes are shown as such.
+fn read(path: &Path) -> io::Result<Option<String>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let mut bytes = Vec::new();
+    file.take(settings::BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > settings::BYTES {
+        return Err(io::Error::other(format!("more than {} bytes", settings::BYTES)));
+    }
+    // As long as it was, for it may be written back.
+    let text = String::from_utf8(bytes).unwrap_or_else(|error| {
+        error
+            .into_bytes()
+            .iter()
+            .map(|it| if it.is_ascii() { char::from(*it) } else { '?' })
+            .collect()
+    });
+    Ok(Some(text))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Replaces a file of data whole, for root's eyes only.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    path.parent().map_or(Ok(()), sync)
+}
+
+fn sync(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Has partition 1 writable meanwhile.
+fn writable(place: &Place, write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    if !place.is_real() {
+        return write();
+    }
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount_remount("/boot", flags, "")?;
+    let done = write().and_then(|()| sync(Path::new("/boot")));
+    mount_remount("/boot", flags | MountFlags::RDONLY, "")?;
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Card(PathBuf, Place, Journal);
+
+    impl Card {
+        fn new(name: &str) -> Self {
+            let root = std::env::temp_dir().join(format!("nightjar-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&root);
+            let place = Place::new(root.clone());
+            for dir in ["boot", "data/edge", "run"] {
+                fs::create_dir_all(root.join(dir)).unwrap();
+            }
+            let journal = Journal::open(&place).unwrap();
+            Self(root, place, journal)
+        }
+
+        fn write(&self, path: &str, text: &str) {
+            fs::write(self.0.join(path), text).unwrap();
+        }
+
+        fn text(&self, path: &str) -> Option<String> {
+            fs::read_to_string(self.0.join(path)).ok()
+        }
+
+        fn take_over(&self) -> Settings {
+            take_over(&self.1, &self.2)
+        }
+    }
+
+    impl Drop for Card {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    const WIFI: &str = "[wifi]\nssid = \"Home\"\npassphrase = \"hunter22\"\n";
+
+    #[test]
+    fn a_passphrase_moves_into_the_box() {
+        let card = Card::new("takeover");
+        assert_eq!(card.take_over(), Settings::default());
+        card.write("boot/nightjar.toml", WIFI);
+        let settings = card.take_over();
+        let passphrase = settings.wifi.as_ref().and_then(|it| it.passphrase.as_deref());
+        assert_eq!(passphrase, Some("hunter22"));
+        let blank = card.text("boot/nightjar.toml").unwrap();
+        assert!(
+            !blank.contains("hunter")
+                && !card.text("data/box/seen.toml").unwrap().contains("hunter")
+        );
+        let mode = fs::metadata(card.0.join("data/box/nightjar.toml")).unwrap();
+        assert_eq!(std::os::unix::fs::MetadataExt::mode(&mode) & 0o777, 0o600);
+        assert_eq!(card.take_over(), settings, "a second start knows it still");
+        card.write("boot/nightjar.toml", &format!("name = \"Attic\"\n{blank}"));
+        let named = card.take_over();
+        assert_eq!((named.name.as_deref(), &named.wifi), (Some("Attic"), &settings.wifi));
+    }
+
+    #[test]
+    fn what_has_not_changed_writes_nothing() {
+        let card = Card::new("unchanged");
+        card.write("boot/nightjar.toml", "hostname = \"Attic\"\n");
+        card.take_over();
+        let files = ["boot/nightjar.toml", "boot/nightjar-errors.txt", "data/box/nightjar.toml"];
+        let times = || files.map(|it| fs::metadata(card.0.join(it)).unwrap().modified().unwrap());
+        let before = times();
+        card.take_over();
+        assert_eq!(times(), before);
+        assert!(card.text("boot/nightjar-errors.txt").unwrap().starts_with("line 1: hostname is"));
+        card.write("boot/nightjar.toml", "hostname = \"attic\"\n");
+        assert_eq!(card.take_over().hostname, "attic");
+        assert_eq!(card.text("boot/nightjar-errors.txt"), None);
+    }
+
+    #[test]
+    fn a_cut_between_the_steps_loses_nothing() {
+        let card = Card::new("cut");
+        card.write("boot/nightjar.toml", WIFI);
+        let settings = card.take_over();
+        // Cut before the file was blanked, and before it was noted as seen.
+        fs::remove_file(card.0.join("data/box/seen.toml")).unwrap();
+        assert_eq!(card.take_over(), settings);
+        card.write("boot/nightjar.toml", WIFI);
+        fs::remove_file(card.0.join("data/box/seen.toml")).unwrap();
+        assert_eq!(card.take_over(), settings);
+        assert!(!card.text("boot/nightjar.toml").unwrap().contains("hunter"));
+    }
+
+    #[test]
+    fn a_reset_forgets_everything_once() {
+        let card = Card::new("reset");
+        card.write("boot/nightjar.toml", WIFI);
+        card.take_over();
+        card.write("data/edge/store", "events");
+        card.write("data/box/update", "highest=0.2.0\n");
+        card.write("boot/Factory-Reset.TXT", "");
+        let settings = card.take_over();
+        assert_eq!(settings.wifi, None, "its passphrase is forgotten, too");
+        assert!(
+            !card.0.join("data/edge").exists() && !card.0.join("boot/Factory-Reset.TXT").exists()
+        );
+        assert_eq!(card.text("data/box/update").as_deref(), Some("highest=0.2.0\n"));
+        fs::create_dir(card.0.join("data/edge")).unwrap();
+        card.write("data/edge/store", "new events");
+        card.take_over();
+        assert!(card.0.join("data/edge/store").exists());
+        // Cut after the wish was taken off the card: it is granted at the next start.
+        wish_to_forget(&card.1).unwrap();
+        card.take_over();
+        assert!(!card.0.join("data/edge").exists() && !card.0.join("data/box/forgetting").exists());
+    }
+
+    #[test]
+    fn odd_bytes_keep_their_length() {
+        let card = Card::new("odd");
+        fs::write(card.0.join("boot/nightjar.toml"), b"name = \"B\xfcro\"\n").unwrap();
+        assert_eq!(card.take_over().name.as_deref(), Some("B?ro"));
+        card.write("boot/nightjar.toml", &"x".repeat(settings::BYTES + 1));
+        assert_eq!(card.take_over().name.as_deref(), Some("B?ro"), "what holds, holds");
+    }
+}

@@ -1,0 +1,81 @@
+//! Sets the wall clock by the time servers that DHCP or the owner names; nobody else is asked.
+
+use crate::clock::{self, Clock};
+use crate::journal::Journal;
+use crate::place::Place;
+use image_core::sntp;
+use rustix::time::{ClockId, Timespec, clock_settime};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::net::{ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// An answer may take so long.
+const WITHIN: Duration = Duration::from_secs(2);
+/// Until the clock is set, and from then on.
+const SOON: Duration = Duration::from_secs(5);
+const LATER: Duration = Duration::from_mins(30);
+/// Below this, the clock is left alone.
+const STEP: Duration = Duration::from_millis(200);
+/// Servers that are asked, one after the other.
+const MANY: usize = 8;
+/// The port of NTP.
+const PORT: u16 = 123;
+
+/// Sets the clock from now on, in a thread of its own.
+pub(crate) fn begin(place: &Place, named: Vec<String>, clock: Clock, journal: Arc<Journal>) {
+    let place = place.clone();
+    thread::spawn(move || {
+        let mut set = false;
+        loop {
+            if let Some(server) =
+                servers(&place, &named).iter().find(|it| set_by(it, clock).is_ok())
+            {
+                if !set {
+                    journal.say(&format!("the clock is set by {server}"));
+                }
+                set = true;
+            }
+            thread::sleep(if set { LATER } else { SOON });
+        }
+    });
+}
+
+/// Those of DHCP first: they are near.
+fn servers(place: &Place, named: &[String]) -> Vec<String> {
+    let found = fs::read_to_string(place.at("/run/nightjar/ntp")).unwrap_or_default();
+    let all = found.split_whitespace().map(str::to_owned).chain(named.iter().cloned());
+    all.take(MANY).collect()
+}
+
+fn set_by(server: &str, clock: Clock) -> io::Result<()> {
+    let now = ask(server, clock)?;
+    let is = clock::wall();
+    if is.abs_diff(now) < STEP {
+        return Ok(());
+    }
+    let seconds = i64::try_from(now.as_secs()).map_err(io::Error::other)?;
+    let time = Timespec { tv_sec: seconds, tv_nsec: now.subsec_nanos().into() };
+    Ok(clock_settime(ClockId::Realtime, time)?)
+}
+
+/// What time it is by that server, now.
+fn ask(server: &str, clock: Clock) -> io::Result<Duration> {
+    let address = (server, PORT).to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
+    let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(address)?;
+    socket.set_read_timeout(Some(WITHIN))?;
+    let mut nonce = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut nonce)?;
+    let nonce = u64::from_be_bytes(nonce);
+    let begun = clock.now_ms();
+    socket.send(&sntp::request(nonce))?;
+    let mut answer = [0; sntp::BYTES];
+    let length = socket.recv(&mut answer)?;
+    let took_ns = clock.now_ms().saturating_sub(begun).saturating_add(1) * 1_000_000;
+    let time = sntp::time(answer.get(..length).unwrap_or_default(), nonce, took_ns);
+    time.map(Duration::from_nanos).ok_or_else(|| io::Error::other("no time"))
+}

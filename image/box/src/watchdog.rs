@@ -1,0 +1,172 @@
+//! The watch: asks nightjar-edge how it is, feeds the hardware's watchdog while all is well, and
+//! tells the updates.
+
+use crate::clock::Clock;
+use crate::journal::Journal;
+use crate::place::Place;
+use crate::status::status;
+use crate::takeover;
+use image_core::health::{Judge, Report};
+use image_core::reboots::Reboots;
+use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// The keeper's own thread may be busy for so long, ms.
+const KEEPER_MS: u64 = 10_000;
+/// An answer may take so long.
+const WITHIN: Duration = Duration::from_secs(2);
+
+/// What the keeper's thread and the watch tell one another.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// When nightjar-edge was last started, ms.
+    pub(crate) edge_ms: AtomicU64,
+    /// When the keeper's thread last came by, ms.
+    pub(crate) beat_ms: AtomicU64,
+    /// All ends: no judgement any more.
+    pub(crate) stopping: AtomicBool,
+}
+
+/// Hears what nightjar-edge said of itself.
+pub(crate) type Tell = Box<dyn Fn(Option<&Report<'_>>) + Send>;
+
+/// What the watch needs.
+pub(crate) struct Watch {
+    pub(crate) place: Place,
+    pub(crate) clock: Clock,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) http: SocketAddr,
+    /// The watchdog's patience, s.
+    pub(crate) patience_s: u32,
+    pub(crate) slowness: u32,
+    /// Called about once a second.
+    pub(crate) tell: Tell,
+}
+
+impl Watch {
+    /// Watches until the process ends.
+    pub(crate) fn begin(self) -> io::Result<()> {
+        thread::Builder::new().name("watch".into()).spawn(move || self.run())?;
+        Ok(())
+    }
+
+    fn run(self) {
+        let mut dog = Dog::open(&self.place, self.patience_s, &self.journal);
+        let slowness = u64::from(self.slowness);
+        let mut judge = Judge::new(self.clock.now_ms(), slowness);
+        let mut mode = Mode::Fed;
+        loop {
+            let answer = status(self.http, WITHIN * self.slowness);
+            let now = self.clock.now_ms();
+            let report = answer.as_ref().ok().and_then(|it| Report::parse(it));
+            judge.started(self.shared.edge_ms.load(Ordering::Relaxed));
+            judge.asked(now, report.as_ref());
+            (self.tell)(report.as_ref());
+            let verdict = judge.verdict(now).and_then(|()| self.keeper_lives(now, slowness));
+            let ending = self.shared.stopping.load(Ordering::Relaxed);
+            mode = match verdict {
+                Err(why) if !ending => self.deprive(mode, &why),
+                _ => Mode::Fed,
+            };
+            if mode != Mode::Starved {
+                dog.feed();
+            }
+            thread::sleep(Duration::from_secs(1));
+        }
+    }
+
+    fn keeper_lives(&self, now: u64, slowness: u64) -> Result<(), String> {
+        let silent = now.saturating_sub(self.shared.beat_ms.load(Ordering::Relaxed));
+        if silent > KEEPER_MS * slowness { Err("the keeper stands still".into()) } else { Ok(()) }
+    }
+
+    /// All is not well: the watchdog ends this run, but not more often than it may.
+    fn deprive(&self, mode: Mode, why: &str) -> Mode {
+        if mode == Mode::Starved {
+            return mode;
+        }
+        let (path, boot) = (self.place.at("/data/box/reboots"), boot_id(&self.place));
+        let mut reboots = Reboots::parse(&fs::read_to_string(&path).unwrap_or_default());
+        let uptime_s = uptime_s(&self.place).unwrap_or(self.clock.now_ms() / 1_000);
+        if !reboots.may(&boot, uptime_s) {
+            if mode == Mode::Fed {
+                self.journal.say(&format!("not well: {why}; too often of late to start anew"));
+            }
+            return Mode::Spared;
+        }
+        self.journal.say(&format!("not well: {why}; the watchdog is not fed"));
+        reboots.note(&boot, uptime_s);
+        if let Err(error) = takeover::replace(&path, reboots.to_text().as_bytes()) {
+            self.journal.say(&format!("the restart cannot be noted: {error}"));
+        }
+        Mode::Starved
+    }
+}
+
+/// What becomes of the watchdog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// All is well.
+    Fed,
+    /// It is to end this run.
+    Starved,
+    /// It was, but this has happened too often of late.
+    Spared,
+}
+
+/// This boot's own name.
+fn boot_id(place: &Place) -> String {
+    let id = fs::read_to_string(place.at("/proc/sys/kernel/random/boot_id")).unwrap_or_default();
+    let id: String = id.chars().filter(char::is_ascii_hexdigit).collect();
+    if id.is_empty() { "unknown".into() } else { id }
+}
+
+fn uptime_s(place: &Place) -> Option<u64> {
+    fs::read_to_string(place.at("/proc/uptime")).ok()?.split('.').next()?.parse().ok()
+}
+
+/// The hardware.
+struct Dog(Option<File>);
+
+impl Dog {
+    fn open(place: &Place, patience_s: u32, journal: &Journal) -> Self {
+        match File::options().write(true).open(place.at("/dev/watchdog")) {
+            Ok(file) => {
+                if let Err(error) = set_timeout(&file, patience_s) {
+                    journal.say(&format!("the watchdog keeps its own patience: {error}"));
+                }
+                Self(Some(file))
+            }
+            Err(error) => {
+                journal.say(&format!("there is no watchdog: {error}"));
+                Self(None)
+            }
+        }
+    }
+
+    fn feed(&mut self) {
+        if let Some(file) = &mut self.0 {
+            // Anything but the letter V, which would end the watch.
+            let _ = file.write_all(b"1");
+        }
+    }
+}
+
+/// `WDIOC_SETTIMEOUT` of `linux/watchdog.h`.
+const SET_TIMEOUT: Opcode = opcode::read_write::<i32>(b'W', 6);
+
+#[expect(unsafe_code, reason = "there is no other way to ask the kernel")]
+fn set_timeout(watchdog: &File, seconds: u32) -> io::Result<()> {
+    let mut seconds = i32::try_from(seconds).map_err(io::Error::other)?;
+    // SAFETY: it reads and writes an int, which `seconds` is ...
+    let updater = unsafe { Updater::<SET_TIMEOUT, i32>::new(&mut seconds) };
+    // SAFETY: ... for the length of the call.
+    Ok(unsafe { ioctl(watchdog, updater) }?)
+}
