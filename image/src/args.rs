@@ -4,6 +4,7 @@ use crate::boot::Boot;
 use crate::build::Build;
 use crate::failure::Failure;
 use crate::model;
+use crate::signing::Order;
 use lexopt::{Arg, Parser, ValueExt};
 use std::ffi::{OsStr, OsString};
 
@@ -34,6 +35,16 @@ Nightjar's host tool.
         --append      a word for the kernel's command line
         --once        ends at the first reset
 
+  nightjar key new [--out NAME]
+      Makes NAME.key, which signs updates, and NAME.pub, which a card trusts (nightjar).
+
+  nightjar bundle --board B --version V [--minimum V] --boot FILE --root FILE --key FILE --out FILE
+      Makes an update of two parts and signs it.
+        --minimum     the least version that it may replace
+
+  nightjar verify FILE [--public-key FILE]
+      Says what an update holds, and whether its hashes and its signature are true.
+
   nightjar --version | --help";
 
 /// What is asked for.
@@ -47,6 +58,8 @@ pub(crate) enum Command {
     Build(Build),
     /// Boot one in QEMU.
     Boot(Boot),
+    /// Make a key, make an update, look through one.
+    Sign(Order),
     /// Print this text.
     Help(&'static str),
     /// Print the version.
@@ -74,6 +87,10 @@ impl Command {
             Some(Arg::Value(word)) if word == "model" => Self::model(parser),
             Some(Arg::Value(word)) if word == "build" => Self::build(parser),
             Some(Arg::Value(word)) if word == "boot" => Self::boot(parser),
+            Some(Arg::Value(word)) if word == "key" || word == "bundle" || word == "verify" => {
+                let order = Order::from_args(&word.string()?, parser)?;
+                Ok(order.map_or(Self::Help(HELP), Self::Sign))
+            }
             Some(other) => Err(other.unexpected().into()),
         }
     }

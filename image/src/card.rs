@@ -5,6 +5,7 @@
 //! ```
 
 mod fat;
+mod tail;
 
 use crate::failure::Failure;
 use crate::tool;
@@ -68,8 +69,7 @@ pub(crate) fn command_lines(words: &str, facts: &Facts<'_>, boot: &Path) -> Resu
 pub(crate) fn boot_part(folder: &Path, facts: &Facts<'_>) -> Result<Vec<u8>, Failure> {
     let files = fat::files(folder)?;
     let mut bytes = fat::format("BOOT", facts.boot_mib, &files)?;
-    let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-    bytes.truncate(used.next_multiple_of(4096));
+    bytes.truncate(tail::used(&bytes));
     Ok(bytes)
 }
 

@@ -9,6 +9,7 @@ mod failure;
 mod model;
 mod program;
 mod screen;
+mod signing;
 mod status;
 mod tool;
 mod trial;
@@ -44,6 +45,7 @@ fn run(command: Command, screen: &Arc<Mutex<Screen>>) -> Result<(), Failure> {
         }
         Command::Build(options) => build::run(&options, screen)?,
         Command::Boot(options) => boot::run(&options, screen)?,
+        Command::Sign(order) => order.run(screen)?,
         Command::Try(options) => trial::run(&options, screen)?,
     }
     Ok(())

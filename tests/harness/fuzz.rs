@@ -26,9 +26,11 @@ use std::panic;
 use std::path::Path;
 use std::sync::{Arc, Once};
 
+mod card;
 mod offer;
 mod realm;
 
+pub use card::{autoboot, bundle, saved};
 pub use offer::{offer, sdp};
 pub use realm::realm;
 
@@ -37,6 +39,8 @@ pub type Body = fn(&[u8]);
 
 /// Every target by name; its corpus is `tests/fuzz/corpus/NAME/`.
 pub const TARGETS: &[(&str, Body)] = &[
+    ("autoboot", autoboot),
+    ("bundle", bundle),
     ("chunk", chunk),
     ("head", head),
     ("link", link),
@@ -47,6 +51,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("query", query),
     ("realm", realm),
     ("rest", rest),
+    ("saved", saved),
     ("sdp", sdp),
     ("signaling", signaling),
     ("stun", stun),

@@ -11,8 +11,8 @@ use core::fmt;
 pub const MAGIC: [u8; 9] = *b"NIGHTJAR\x01";
 /// Bytes of an Ed25519 signature.
 pub const SIGNATURE: usize = 64;
-/// Magic and the manifest's length.
-const PREFIX: usize = MAGIC.len() + 2;
+/// Bytes of the magic and the manifest's length.
+pub const PREFIX: usize = MAGIC.len() + 2;
 /// The longest head, bytes.
 pub const HEAD_MAX: usize = PREFIX + manifest::BYTES_MAX + SIGNATURE;
 

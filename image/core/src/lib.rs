@@ -18,4 +18,5 @@ pub mod manifest;
 pub mod reboots;
 pub mod settings;
 pub mod sntp;
+pub mod update;
 pub mod version;
