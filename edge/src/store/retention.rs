@@ -7,7 +7,7 @@ use super::record::{Found, HEADER_BYTES, Tag, Walk};
 use super::writer::{Fault, Group, Writer};
 use edge_core::event::EventId;
 use edge_core::retain::{DAY_MS, Limits, Segment, Verdict, is_old, verdicts};
-use edge_core::time::UnixMs;
+use edge_core::time::{Instant, UnixMs};
 use std::collections::{BTreeSet, HashMap};
 
 /// Segments that go at one look: on a slow card each takes some tenths of a second, for which
@@ -15,6 +15,19 @@ use std::collections::{BTreeSet, HashMap};
 const LOOK_SEGMENTS: usize = 4;
 /// Events forgotten for their age that share one sync.
 const GROUP_BURIALS: usize = 256;
+
+/// While the wall clock is not believed, the time that age is counted to is noted so often,
+const NOTE_MS: u64 = 60 * 60_000;
+/// and goes by so much faster.
+const CATCH_UP: u64 = 4;
+
+/// A wall clock that is further on than it should be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ahead {
+    since: Instant,
+    /// When the time that age is counted to was last moved on.
+    noted: Instant,
+}
 
 impl Writer {
     /// Looks over all segments and deletes or keeps each. Of many that are to go only the first
@@ -83,6 +96,8 @@ impl Writer {
 
     /// The time that age is counted to. A wall clock that is suddenly days further on, as a box
     /// that was off sees it but also one with a wrong clock, is believed after a day of running.
+    /// Until then the time counted to goes faster than it does: so it comes up with the clock
+    /// where the box never runs for a day, but for six hours of each.
     fn day(&mut self) -> UnixMs {
         let (now, wall) = (self.clock.now(), self.clock.unix_ms());
         let known = self.shared.owner(|owner| owner.day);
@@ -90,9 +105,16 @@ impl Writer {
             return wall;
         }
         if known.0 > 0 && wall.0 > known.0.saturating_add(2 * DAY_MS) {
-            let since = *self.ahead.get_or_insert(now);
-            if now.since_ms(since) < DAY_MS {
-                return known;
+            let ahead = self.ahead.get_or_insert(Ahead { since: now, noted: now });
+            if now.since_ms(ahead.since) < DAY_MS {
+                let run_ms = now.since_ms(ahead.noted);
+                if run_ms < NOTE_MS {
+                    return known;
+                }
+                ahead.noted = now;
+                let day = UnixMs(known.0.saturating_add(CATCH_UP * run_ms).min(wall.0));
+                let _ = self.hear(&[Word::Day(day)]);
+                return day;
             }
         }
         self.ahead = None;
@@ -181,16 +203,19 @@ impl Writer {
         Ok(())
     }
 
-    /// Deletes the oldest segment with nothing pinned in it, without an index to ask.
+    /// Deletes the oldest segment with nothing pinned in it and no word that an event of an older
+    /// one is gone, without an index to ask.
     pub(super) fn drop_oldest_unread(&mut self) {
         let pinned = self.pinned();
+        let mut older = BTreeSet::new();
         let sealed: Vec<u32> = self.log.segments().keys().copied().collect();
         for &number in sealed.iter().take(sealed.len().saturating_sub(1)) {
-            let Ok((ids, _)) = self.inhabitants(number) else { continue };
-            if ids.is_disjoint(&pinned) {
+            let Ok((mut ids, tombs)) = self.inhabitants(number) else { continue };
+            if ids.is_disjoint(&pinned) && tombs.is_disjoint(&older) {
                 let dropped = self.drop_unread(number, &ids);
                 return self.note_fault(dropped);
             }
+            older.append(&mut ids);
         }
     }
 

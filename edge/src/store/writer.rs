@@ -7,6 +7,7 @@ use super::mend::{Begun, Health};
 use super::owner::{Marks, Owner, Word};
 use super::placing::Placing;
 use super::record::{RECORD_BYTES, Record, Tag, write_event};
+use super::retention::Ahead;
 use super::scrub::Scrub;
 use super::{Change, Client, Error, Kind, Limits, Pictures, Shared};
 use crate::clock::Clock;
@@ -114,8 +115,8 @@ pub(super) struct Writer {
     pub(super) health: Health,
     pub(super) scrub: Scrub,
     pub(super) placing: Placing,
-    /// Since when the wall clock is further on than it should be.
-    pub(super) ahead: Option<Instant>,
+    /// The wall clock is further on than it should be.
+    pub(super) ahead: Option<Ahead>,
 }
 
 /// Records of one group: appended, not yet in the index.

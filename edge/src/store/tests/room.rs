@@ -59,3 +59,24 @@ fn what_is_too_old_goes_with_its_segments() {
     let tombs = tombs(&sim);
     assert!(tombs < 100, "{tombs} tombs of 800 events");
 }
+
+#[test]
+fn a_full_card_brings_nothing_back() {
+    let mut sim = Sim::open(Memory::default()).unwrap();
+    let starred = sim.record_now();
+    let deleted = sim.record_now();
+    sim.writer.mark(starred, Some(true), None).unwrap();
+    while sim.writer.log.tail() < 2 {
+        sim.record_now();
+    }
+    assert!(sim.writer.delete(deleted).unwrap());
+    while sim.writer.log.tail() < 5 {
+        sim.record_now();
+    }
+    sim.writer.begin_anew();
+    sim.writer.drop_oldest_unread();
+    assert_eq!(sim.writer.log.segments().len(), 4, "one made room");
+    sim.writer.fill(u64::MAX);
+    assert_eq!(sim.store.get(deleted).unwrap(), None);
+    assert!(sim.store.get(starred).unwrap().is_some());
+}
