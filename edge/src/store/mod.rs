@@ -90,6 +90,13 @@ pub enum Change {
         /// When.
         ended: UnixMs,
     },
+    /// A camera's eye stood still and is begun anew: what the old one left open ends.
+    Deserted {
+        /// The camera's name.
+        camera: String,
+        /// When.
+        ended: UnixMs,
+    },
 }
 
 /// The eye's end of the store; clones share one queue and one row of ids.

@@ -94,6 +94,8 @@ pub(super) struct Writer {
     pub(super) open: BTreeMap<u64, Event>,
     /// Deleted while open: what the eye still says of them is not heard.
     deleted: BTreeSet<u64>,
+    /// Ends of open events that the card refused; told it again with each beat.
+    refused: BTreeMap<u64, UnixMs>,
     /// Last uses of phones as the card has them.
     saved_uses: HashMap<u64, Option<UnixMs>>,
     beaten: Instant,
@@ -183,6 +185,7 @@ impl Writer {
             owner,
             open: BTreeMap::new(),
             deleted: BTreeSet::new(),
+            refused: BTreeMap::new(),
             saved_uses,
             beaten: now,
             hardened: now,
@@ -205,19 +208,24 @@ impl Writer {
         if !is_clean && !fresh {
             writer.begin_scrub();
         }
-        writer.bring_up(is_lost).map_err(|fault| writer.error(&fault))?;
+        writer.bring_up(is_lost);
         Ok(writer)
     }
 
-    /// Fills an index that is lost, or closes what the last run left open.
-    fn bring_up(&mut self, is_lost: bool) -> Result<(), Fault> {
+    /// Fills an index that is lost, or closes what the last run left open. A card that is full
+    /// is no reason not to start: it is tried once more with what room can be made, then later.
+    fn bring_up(&mut self, is_lost: bool) {
         if is_lost {
             self.fill(OPEN_MS);
             self.shared.rebuilding.store(!self.is_whole(), Ordering::Relaxed);
-            return Ok(());
+            return;
         }
-        self.forget_lost_marks()?;
-        self.close_left_open()
+        let brought = self.forget_lost_marks().and_then(|()| self.close_left_open());
+        if brought.is_err() {
+            self.note(brought);
+            let closed = self.close_left_open();
+            self.note_fault(closed);
+        }
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -264,7 +272,32 @@ impl Writer {
         for id in done.iter().flatten() {
             self.bell.ring(What::Event(*id));
         }
+        let is_refused = matches!(done, Err(Fault::Card(_)));
         self.note(done.map(drop));
+        if is_refused {
+            let ends: Vec<_> = changes.iter().flat_map(|change| self.ends(change)).collect();
+            self.refused.extend(ends);
+        }
+    }
+
+    /// Records the ends that the card refused.
+    fn record_refused(&mut self) {
+        let refused = std::mem::take(&mut self.refused).into_iter();
+        let ends = refused.map(|(id, ended)| Change::Closed { id: EventId(id), ended });
+        self.record(&ends.collect::<Vec<_>>());
+    }
+
+    /// The open events that a change ends, and when.
+    fn ends(&self, change: &Change) -> Vec<(u64, UnixMs)> {
+        let (Change::Closed { ended, .. } | Change::Deserted { ended, .. }) = change else {
+            return Vec::new();
+        };
+        let is_meant = |event: &&Event| match change {
+            Change::Closed { id, .. } => event.id == *id,
+            Change::Deserted { camera, .. } => event.camera.as_str() == camera,
+            Change::Opened { .. } | Change::Improved { .. } => false,
+        };
+        self.open.values().filter(is_meant).map(|event| (event.id.0, *ended)).collect()
     }
 
     fn try_record(&mut self, changes: &[Change]) -> Result<Vec<EventId>, Fault> {
@@ -300,6 +333,13 @@ impl Writer {
                 let mut event = self.placing.place(Event { ended, ..event });
                 event.ended = event.ended.max(Some(event.started));
                 self.stage_event(group, event, &Pictures::default())
+            }
+            Change::Deserted { .. } => {
+                let mut ends = self.ends(change);
+                ends.retain(|(id, _)| group.events.get(id).is_none_or(|it| it.ended.is_none()));
+                ends.into_iter().try_for_each(|(id, ended)| {
+                    self.stage(group, &Change::Closed { id: EventId(id), ended })
+                })
             }
         }
     }
@@ -480,8 +520,7 @@ impl Writer {
         self.shared.rebuilding.store(!self.is_whole(), Ordering::Relaxed);
         if now.since_ms(self.beaten) >= BEAT_MS {
             self.beaten = now;
-            let beaten = self.beat();
-            self.note(beaten);
+            self.look_after_minute();
         }
         let round = now.since_ms(self.rounded) >= ROUND_MS;
         if round {
@@ -512,6 +551,17 @@ impl Writer {
             self.hardened = now;
             let hardened = self.harden();
             self.note_fault(hardened);
+        }
+    }
+
+    /// What is due each minute: the beat, and ends that the card has not taken.
+    fn look_after_minute(&mut self) {
+        let beaten = self.beat();
+        self.note(beaten);
+        self.record_refused();
+        if self.health.left_open && self.is_whole() {
+            let closed = self.close_left_open();
+            self.note_fault(closed);
         }
     }
 
@@ -570,11 +620,13 @@ impl Writer {
 
     /// Ends what an earlier run left open, with the last time the log spoke of then.
     pub(super) fn close_left_open(&mut self) -> Result<(), Fault> {
+        self.health.left_open = true;
         let mut left = self.shared.index().open_events()?;
         left.retain(|id, _| *id < self.born && !self.open.contains_key(id));
         let ours = std::mem::replace(&mut self.open, left);
         let closed = self.close_open(self.last);
         self.open = ours;
+        self.health.left_open = closed.is_err();
         closed
     }
 
@@ -593,6 +645,7 @@ impl Writer {
     /// The clean end.
     fn finish(&mut self) {
         let now = self.clock.unix_ms();
+        self.record_refused();
         let closed = self.close_open(now).and_then(|()| self.beat()).and_then(|()| self.harden());
         self.note(closed);
         self.save_uses();

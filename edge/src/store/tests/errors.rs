@@ -134,3 +134,64 @@ fn a_full_card_without_an_index_gets_one_in_the_end() {
     assert!(sim.writer.is_whole());
     assert_eq!(ids(&sim.store)[0], last.0);
 }
+
+#[test]
+fn an_end_that_the_card_refuses_is_told_again() {
+    let mut sim = Sim::open(Memory::default()).unwrap();
+    let open = event(sim.next());
+    let (id, ended) = (open.id, UnixMs(THEN + 900));
+    sim.writer.record(&[Change::Opened { event: open, pictures: Pictures::default() }]);
+    sim.disk.fail(Some(Failing { from: 0, until: u64::MAX, kind: io::ErrorKind::Other }));
+    sim.writer.record(&[Change::Closed { id, ended }]);
+    sim.pass(60_000);
+    sim.disk.fail(None);
+    sim.pass(60_000);
+    assert_eq!(sim.store.get(id).unwrap().unwrap().ended, Some(ended));
+    assert!(sim.writer.open.is_empty());
+}
+
+#[test]
+fn what_a_dead_eye_left_open_ends_when_the_next_begins() {
+    let mut sim = Sim::open(Memory::default()).unwrap();
+    let [hof, other] = ["Hof", "Tor"].map(|camera| {
+        let event = Event { camera: camera.try_into().unwrap(), ..event(sim.next()) };
+        let change = Change::Opened { event: event.clone(), pictures: Pictures::default() };
+        sim.writer.record(&[change]);
+        event.id
+    });
+    let own = Change::Closed { id: hof, ended: UnixMs(THEN + 900) };
+    let desert = |ended| Change::Deserted { camera: "Hof".into(), ended: UnixMs(ended) };
+    let ended = |sim: &Sim, id| sim.store.get(id).unwrap().unwrap().ended;
+    sim.writer.record(&[own, desert(THEN + 950)]);
+    assert_eq!(ended(&sim, hof), Some(UnixMs(THEN + 900)), "what it said itself counts");
+    let second = event(sim.next());
+    let id = second.id;
+    sim.writer.record(&[Change::Opened { event: second, pictures: Pictures::default() }]);
+    sim.writer.record(&[desert(THEN + 999)]);
+    assert_eq!(ended(&sim, id), Some(UnixMs(THEN + 999)));
+    assert_eq!(ended(&sim, other), None, "another camera's stay open");
+}
+
+#[test]
+fn a_full_card_refuses_no_start() {
+    let mut sim = Sim::open(Memory::default()).unwrap();
+    let open = event(sim.next());
+    sim.writer.record(&[Change::Opened { event: open.clone(), pictures: Pictures::default() }]);
+    sim.pass(60_000);
+    sim.writer.harden().unwrap();
+    let mut contents = sim.disk.contents();
+    let word = sim.told.unix.load(Ordering::Relaxed);
+    drop(sim);
+    let names: Vec<PathBuf> = contents.names().cloned().collect();
+    let used = names.iter().map(|name| contents.named(name).unwrap().len()).sum();
+    for (room, helps) in [(used, true), (0, false)] {
+        let disk = Memory::holding(contents.clone());
+        disk.limit(Some(room));
+        let mut sim = Sim::open(disk).expect("it starts");
+        let ended = |sim: &Sim| sim.store.get(open.id).unwrap().unwrap().ended;
+        assert_eq!(ended(&sim).is_some(), helps, "the ballast is given up");
+        sim.disk.limit(None);
+        sim.pass(60_000);
+        assert_eq!(ended(&sim), Some(UnixMs(word)), "when the log ended");
+    }
+}
