@@ -124,6 +124,12 @@ impl Recorder {
             Err(TrySendError::Full(job)) => self.queue.send(job).is_ok(),
         }
     }
+
+    /// The same for who must not wait; `false` when it was not taken: a full queue, or a store
+    /// that is closed.
+    pub fn offer(&self, change: Change) -> bool {
+        self.queue.try_send(Job::Change(change)).is_ok()
+    }
 }
 
 /// One page of events, newest first.
