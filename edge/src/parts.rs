@@ -104,6 +104,9 @@ impl Parts {
     /// has to end, where that does not help.
     pub fn look(&mut self, now: Instant) -> Option<String> {
         let Self { eyes, doors, store, ladder } = self;
+        if !ladder.begin_round(now) {
+            return None;
+        }
         let age = store.is_alive().then(|| store.pulse().age_ms(now));
         if ladder.judge(now, 0, age).is_some() {
             return Some(fate("the store's writer", age));

@@ -14,6 +14,9 @@ use heapless::Vec;
 pub const PARTS: usize = 16;
 /// A part that needs it again so soon is not mended by beginning it anew.
 const AGAIN_MS: u64 = 600_000;
+/// Rounds come once a second. With more between two of them the whole process stood still, and
+/// each part is given a round to show that it lives.
+const ROUND_MS: u64 = 5_000;
 
 /// What is to be done; parts by their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +38,14 @@ struct Rung {
 #[derive(Debug, Default)]
 pub struct Ladder {
     rungs: Vec<Rung, PARTS>,
+    /// When the last round was.
+    round: Option<Instant>,
 }
 
 impl Ladder {
     /// A ladder without parts.
     pub const fn new() -> Self {
-        Self { rungs: Vec::new() }
+        Self { rungs: Vec::new(), round: None }
     }
 
     /// Adds a part that has to make progress every `limit_ms`; `alone` if it can be begun anew
@@ -48,6 +53,12 @@ impl Ladder {
     pub fn add(&mut self, limit_ms: u64, alone: bool) -> Option<usize> {
         self.rungs.push(Rung { limit_ms, alone, restarted: None }).ok()?;
         Some(self.rungs.len() - 1)
+    }
+
+    /// Begins a round; whether it may judge.
+    pub fn begin_round(&mut self, now: Instant) -> bool {
+        let last = self.round.replace(now);
+        last.is_none_or(|last| now.since_ms(last) <= ROUND_MS)
     }
 
     /// Judges a part that made progress `age_ms` ago; `None` as the age: it has ended.
@@ -82,6 +93,15 @@ mod tests {
         assert_eq!(at(700_000, store, Some(60_000)), None);
         assert_eq!(at(700_000, store, Some(60_001)), Some(Deed::End(store)));
         assert_eq!(at(700_000, 2, None), None, "no such part");
+    }
+
+    #[test]
+    fn nobody_is_judged_by_the_time_that_the_process_stood_still() {
+        let mut ladder = Ladder::new();
+        let rounds = [(0, true), (1_000, true), (6_000, true), (60_000, false), (61_000, true)];
+        for (ms, judges) in rounds {
+            assert_eq!(ladder.begin_round(Instant(ms)), judges, "at {ms}");
+        }
     }
 
     #[test]
