@@ -125,6 +125,17 @@ impl<R: Record> Eye<R> {
         Some(news)
     }
 
+    /// What is wrong with the view, for the camera's status; empty where nothing is.
+    pub const fn wrong(&self) -> &'static str {
+        self.tamper.words()
+    }
+
+    /// Begins in the place of an eye that stood still: ends what that one left open.
+    pub fn succeed(&self, now: Now) {
+        let change = Change::Deserted { camera: self.camera.clone(), ended: now.unix };
+        self.recorder.record(change);
+    }
+
     /// Ends every open event: the camera is gone or the program stops. The next frame is a new
     /// scene.
     pub fn end(&mut self, now: Now) {
@@ -350,10 +361,8 @@ impl Capture {
             if board.count(*place, size, rate.count(now.at), now.unix) {
                 board.give(*place, thumb::full(&frame));
             }
-            if let Some(news) = eye.look(now, &frame) {
-                let wrong = news.words();
-                let words = if wrong.is_empty() { source.words() } else { wrong.to_owned() };
-                board.set_health(*place, Health::Running, &words);
+            if eye.look(now, &frame).is_some() {
+                board.set_health(*place, Health::Running, &words(eye, source));
             }
             Ok(true)
         }));
@@ -392,7 +401,7 @@ impl Capture {
         if !std::mem::take(fresh) {
             return;
         }
-        let words = source.words();
+        let words = words(&self.eye, source);
         self.board.set_health(self.place, Health::Running, &words);
         let gap = if words.is_empty() { "" } else { ", " };
         say!("camera {}: running{gap}{words}", self.name);
@@ -413,6 +422,12 @@ impl Capture {
         let at = now.at.plus_ms(pause_ms);
         self.lens = Lens::Shut { at, pause_ms: (pause_ms * 2).min(RETRY_MS.1), told: true };
     }
+}
+
+/// What is wrong with the view, else what the source settled for.
+fn words<R: Record>(eye: &Eye<R>, source: &Source) -> String {
+    let wrong = eye.wrong();
+    if wrong.is_empty() { source.words() } else { wrong.to_owned() }
 }
 
 /// Frames a second, counted over [`COUNT_MS`].

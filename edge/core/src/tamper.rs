@@ -85,6 +85,17 @@ enum State {
     Frozen,
 }
 
+impl State {
+    const fn news(self) -> News {
+        match self {
+            Self::Clear => News::Clear,
+            Self::Covered => News::Covered,
+            Self::Blind => News::Blind,
+            Self::Frozen => News::Frozen,
+        }
+    }
+}
+
 /// The watch over one camera's view: about 10 KiB, so keep it in a box.
 pub struct Tamper {
     /// Whether one picture again and again means that the device hangs: it does for a device,
@@ -134,6 +145,11 @@ impl Tamper {
         }
     }
 
+    /// What the camera's status says of the view as it is; empty where nothing is wrong.
+    pub const fn words(&self) -> &'static str {
+        self.state.news().words()
+    }
+
     /// Looks at a frame's grid; what is new about the view.
     pub fn look(&mut self, now: Instant, grid: &[u8; CELLS]) -> Option<News> {
         let since = self.looked.map(|looked| now.since_ms(looked));
@@ -146,7 +162,7 @@ impl Tamper {
         let first = self.looked.is_none();
         self.looked = Some(now);
         self.observe(now, grid, first);
-        let news = self.judge(now, grid);
+        let news = self.judge(now, grid, first);
         self.last = *grid;
         news
     }
@@ -182,7 +198,7 @@ impl Tamper {
         hold(&mut self.elsewhere, elsewhere, now);
     }
 
-    fn judge(&mut self, now: Instant, grid: &[u8; CELLS]) -> Option<News> {
+    fn judge(&mut self, now: Instant, grid: &[u8; CELLS], first: bool) -> Option<News> {
         let lasts = |since: Option<Instant>, ms| since.is_some_and(|at| now.since_ms(at) >= ms);
         let (state, news) = match self.state {
             State::Clear if lasts(self.flat, COVERED_MS) && self.sudden => {
@@ -200,7 +216,7 @@ impl Tamper {
             State::Covered | State::Blind if lasts(self.textured, CLEAR_MS) => {
                 (State::Clear, News::Clear)
             }
-            State::Frozen if self.same.is_none() => (State::Clear, News::Clear),
+            State::Frozen if self.same.is_none() && !first => (State::Clear, News::Clear),
             _ => {
                 // It follows the light and the seasons, but not a push.
                 let settled = lasts(self.still, SETTLED_MS) && self.elsewhere.is_none();
@@ -374,6 +390,27 @@ mod tests {
         for second in seconds {
             let grid = if second < 300 { scene(1) } else { [9; CELLS] };
             assert_eq!(tamper.look(Instant(second * 1000), &grid), None, "at {second} s");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_stays_wrong_through_a_pause() {
+        let (yard, wall) = (scene(1), [9; CELLS]);
+        for (shown, news) in [(yard, News::Frozen), (wall, News::Covered)] {
+            let mut tamper = Box::new(Tamper::new(true));
+            tamper.look(Instant(0), &yard);
+            let told: Vec<_> =
+                (1..60).filter_map(|second| tamper.look(Instant(second * 1000), &shown)).collect();
+            assert_eq!(told, [news]);
+            // The device is opened anew, and shows what it showed.
+            for second in 90..100 {
+                assert_eq!(tamper.look(Instant(second * 1000), &shown), None, "at {second} s");
+                assert_eq!(tamper.words(), news.words());
+            }
+            let clear: Vec<_> = (100..110)
+                .filter_map(|second| tamper.look(Instant(second * 1000), &scene(second)))
+                .collect();
+            assert_eq!((clear, tamper.words()), (std::vec![News::Clear], ""));
         }
     }
 }
