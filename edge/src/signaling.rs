@@ -33,7 +33,7 @@ const ANSWER_BYTES: usize = 64 * 1024;
 /// First and longest wait before a server that cannot be reached is called again, ms. A phone
 /// waits with us for it to be back; who is not answered costs a server nothing.
 const AWAY_MS: (u64, u64) = (500, 1500);
-/// The same before a server that refused us is, ms.
+/// The same before a server that refused us is, or one that is none for us, ms.
 const REFUSED_MS: (u64, u64) = (1000, 30_000);
 /// ICE servers taken from the signaling server's list.
 const ICE_SERVERS: usize = 16;
@@ -236,7 +236,7 @@ fn answer(bytes: &[u8]) -> Option<(u16, String)> {
 
 /// The length of the head that upgrades; `None` while more bytes are needed.
 fn upgraded(bytes: &[u8], nonce: &str) -> io::Result<Option<usize>> {
-    let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+    let refused = || io::Error::from(io::ErrorKind::InvalidData);
     let mut slots = [httparse::EMPTY_HEADER; 64];
     let mut head = httparse::Response::new(&mut slots);
     let httparse::Status::Complete(length) = head.parse(bytes).map_err(|_| refused())? else {
@@ -364,6 +364,14 @@ impl Waits {
         }
     }
 
+    /// A call came to nothing: nobody was there, or somebody who is no server for us, by what it
+    /// says in TLS or HTTP.
+    fn failed(&mut self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::InvalidData {
+            self.reason = Reason::Refused;
+        }
+    }
+
     fn succeeded(&mut self) {
         self.away.succeeded();
         self.refused.succeeded();
@@ -396,7 +404,10 @@ impl Signaling {
                         socket = Some(open);
                         false
                     }
-                    Err(_) => true,
+                    Err(error) => {
+                        waits.failed(&error);
+                        true
+                    }
                 },
                 Output::Drop => true,
                 Output::Text(text) => self.send(&mut socket, Opcode::Text, text.as_bytes()).await,
@@ -586,6 +597,8 @@ async fn within<T>(limit: Duration, future: impl Future<Output = io::Result<T>>)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
 
     #[test]
     fn answers_with_and_without_chunks() {
@@ -626,24 +639,64 @@ mod tests {
         assert!(ice_urls("{}").is_empty());
     }
 
-    #[test]
-    fn another_network_ends_a_wait_and_a_connection() {
-        let clock = Clock::start();
-        let (told, _telling) = bounded(1);
-        let (_sender, outbox) = bounded(1);
-        let (_change, changed) = bounded(1);
-        let server = Server::parse("http://127.0.0.1:1").expect("a URL");
-        let signaling = Signaling {
-            dialer: Dialer { server, tls: None },
-            clock,
+    /// The way to a server, with nobody to tell.
+    fn signaling(url: &str) -> Signaling {
+        let server = Server::parse(url).expect("a URL");
+        let tls = server.tls.then(|| connector(None).expect("roots"));
+        Signaling {
+            dialer: Dialer { server, tls },
+            clock: Clock::start(),
             id: "box".into(),
             token: "t".into(),
             name: Arc::new(String::new),
             wants_ice: false,
-            told,
-            outbox,
-            changed,
-        };
+            told: bounded(1).0,
+            outbox: bounded(1).1,
+            changed: bounded(1).1,
+        }
+    }
+
+    /// How long the tenth wait is after what `answer` says to each call of a `scheme`.
+    fn tenth_wait_ms(scheme: &str, answer: Option<&'static str>) -> u64 {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let url = format!("{scheme}://{}", listener.local_addr().expect("bound"));
+        let server = std::thread::spawn(move || {
+            let answers = answer.into_iter().cycle().take(10);
+            for (answer, mut stream) in answers.zip(listener.incoming().map_while(Result::ok)) {
+                let _ = stream.read(&mut [0; 16 * 1024]);
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        if answer.is_none() {
+            server.join().expect("it is gone");
+        }
+        let (signaling, mut waits) = (signaling(&url), Waits::new(1));
+        let calls = (0..10).map(|_| {
+            let error = smol::block_on(signaling.connect()).err().expect("it is no server");
+            waits.failed(&error);
+            waits.next_ms()
+        });
+        calls.last().expect("ten")
+    }
+
+    #[test]
+    fn who_is_no_server_for_us_is_left_in_peace() {
+        let bad = "HTTP/1.1 502 Bad Gateway\r\n\r\n";
+        for (scheme, answer, patient) in [
+            ("http", Some(bad), true),
+            ("http", Some("nonsense\r\n\r\n"), true),
+            ("https", Some(bad), true),
+            ("http", Some(""), false),
+            ("http", None, false),
+        ] {
+            let waited = tenth_wait_ms(scheme, answer) > AWAY_MS.1;
+            assert_eq!(waited, patient, "{scheme} {answer:?}");
+        }
+    }
+
+    #[test]
+    fn another_network_ends_a_wait_and_a_connection() {
+        let signaling = signaling("http://127.0.0.1:1");
         let mut waits = Waits::new(1);
         let mut client = Client::new(0);
         client.handle_lost(0, REFUSED_MS.1);
