@@ -19,8 +19,9 @@ const FLOORS: &[(&str, u8)] = &[
     ("signaling", 42),
     ("api", 40),
     ("principal", 30),
-    // Replaces its file as the store does its own.
+    // These replace their file as the store does its own.
     ("identity", 30),
+    ("crashes", 30),
     // Makes the store's pictures of the camera's frames; the eye's own.
     ("thumb", 30),
     ("gap", 30),
@@ -28,7 +29,6 @@ const FLOORS: &[(&str, u8)] = &[
     ("model", 20),
     ("camera", 20),
     ("config", 12),
-    ("crashes", 12),
     ("vitals", 12),
     ("clock", 10),
     ("journal", 10),

@@ -1,6 +1,7 @@
 //! How often in a row this program has given up, in a file of the data directory: enough of it,
 //! and the next start is a safe one, which only answers.
 
+use crate::store;
 use edge_core::time::Instant;
 use std::fs;
 use std::io;
@@ -50,7 +51,7 @@ impl Crashes {
             return Ok(());
         }
         self.count = self.count.saturating_add(1);
-        fs::write(&self.file, format!("{}\n", self.count))
+        store::replace(&self.file, format!("{}\n", self.count).as_bytes())
     }
 
     /// It runs well, or its owner has ended it: the row is over. Writes only where there is one.
@@ -65,6 +66,7 @@ impl Crashes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_row_of_crashes_makes_a_start_safe() {
@@ -87,6 +89,11 @@ mod tests {
         assert_eq!((crashes.look(Instant(WELL_MS)), crashes.count), (None, 0), "it runs well");
         fs::write(dir.join("crashes"), "\u{0}many").unwrap();
         assert!(!Crashes::read(&dir).is_safe());
+        fs::remove_file(dir.join("crashes")).unwrap();
+        Crashes::read(&dir).note().unwrap();
+        let mode = fs::metadata(dir.join("crashes")).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "its owner's alone");
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "no draft stays");
         fs::remove_dir_all(&dir).unwrap();
     }
 }

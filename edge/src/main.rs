@@ -32,6 +32,8 @@ const DIED: u8 = 1;
 const REFUSED: u8 = 2;
 /// How often is looked whether every part lives.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long the card may take to note a crash.
+const NOTE: Duration = Duration::from_secs(2);
 /// How long the parts may go without progress: a slow processor's longest inference, a request
 /// that waits for the card, a burst of datagrams are far below.
 const EYE_LIMIT_MS: u64 = 60_000;
@@ -135,7 +137,23 @@ fn run(config: Config) -> Result<ExitCode, String> {
         return Ok(ExitCode::SUCCESS);
     };
     say!("{why}, so this program ends");
-    if let Err(error) = crashes.note() {
+    note(crashes);
+    Ok(ExitCode::from(DIED))
+}
+
+/// Notes a crash, but waits no longer for a card that stands still.
+fn note(mut crashes: Crashes) {
+    let (tell, told) = sync_channel(1);
+    let noting = thread::Builder::new().name("crashes".into());
+    let noting = noting.spawn(move || {
+        let _ = tell.send(crashes.note());
+    });
+    let noted = match noting.map(|_| told.recv_timeout(NOTE)) {
+        Ok(Ok(noted)) => noted,
+        Ok(Err(_)) => Err(io::ErrorKind::TimedOut.into()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = noted {
         say!("--data-dir: the crash cannot be noted: {error}");
     }
     Ok(ExitCode::from(DIED))
