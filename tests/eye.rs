@@ -37,7 +37,7 @@ impl List {
     fn opened(&self) -> Vec<Event> {
         let opened = |change: &Change| match change {
             Change::Opened { event, .. } => Some(event.clone()),
-            Change::Improved { .. } | Change::Closed { .. } => None,
+            Change::Improved { .. } | Change::Closed { .. } | Change::Deserted { .. } => None,
         };
         self.0.borrow().iter().filter_map(opened).collect()
     }
@@ -51,6 +51,7 @@ impl List {
                 Change::Opened { event, pictures } => (event.id, 'o', Some(pictures)),
                 Change::Improved { event, pictures } => (event.id, 'i', Some(pictures)),
                 Change::Closed { id, .. } => (*id, 'c', None),
+                Change::Deserted { .. } => continue,
             };
             lives.entry(id).or_default().push(letter);
             if let Some(pictures) = pictures {

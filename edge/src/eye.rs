@@ -10,7 +10,7 @@
 //! allocates nothing once it is warm. The thread around it opens the source, counts, reopens
 //! what was lost, and survives a panic at the price of one frame and what was being followed.
 
-use crate::camera::{Board, Frame, Health, Source, Spec};
+use crate::camera::{self, Board, Frame, Health, Source, Spec};
 use crate::clock::Clock;
 use crate::journal;
 use crate::model::{Detector, Model};
@@ -264,6 +264,8 @@ pub struct Setup {
     pub taking: Arc<Pulse>,
     /// Beats when nothing is left to be looked at.
     pub looking: Arc<Pulse>,
+    /// Whether it begins in the place of a thread that stood still.
+    pub again: bool,
     /// Set when the thread shall end; heard within a frame or two.
     pub stop: Arc<AtomicBool>,
 }
@@ -295,6 +297,10 @@ struct Capture {
     rate: Rate,
     /// The last frame caused a panic.
     stumbling: bool,
+    /// It begins in the place of a thread that stood still.
+    again: bool,
+    /// That thread may have the device; then only the end of the process frees it.
+    kept: bool,
 }
 
 /// Where the camera stands.
@@ -308,15 +314,32 @@ enum Lens {
 
 impl Capture {
     fn new(setup: Setup, place: usize) -> Self {
-        let Setup { name, spec, clock, model, labels, board, recorder, taking, looking, stop } =
-            setup;
+        let Setup { name, spec, clock, model, labels, board, recorder, .. } = setup;
+        let Setup { taking, looking, again, stop, .. } = setup;
         let eye = Eye::new(&name, spec.is_live(), model, labels, recorder);
         let lens = Lens::Shut { at: clock.now(), pause_ms: RETRY_MS.0, told: false };
-        let (rate, stumbling) = (Rate::default(), false);
-        Self { name, spec, clock, board, taking, looking, stop, place, eye, lens, rate, stumbling }
+        Self {
+            name,
+            spec,
+            clock,
+            board,
+            taking,
+            looking,
+            stop,
+            place,
+            eye,
+            lens,
+            rate: Rate::default(),
+            stumbling: false,
+            again,
+            kept: false,
+        }
     }
 
     fn run(mut self) {
+        if self.again {
+            self.eye.succeed(self.now());
+        }
         while !self.stop.load(Ordering::Relaxed) {
             let now = self.now();
             self.looking.beat(now.at);
@@ -325,7 +348,7 @@ impl Capture {
                 Lens::Open { source, .. } => source.idle_ms(now.at),
             };
             if idle_ms > 0 {
-                self.taking.beat(now.at);
+                self.progress(now);
                 thread::sleep(Duration::from_millis(idle_ms.min(NAP_MS)));
             } else if matches!(self.lens, Lens::Shut { .. }) {
                 self.open(now);
@@ -343,10 +366,20 @@ impl Capture {
 
     fn open(&mut self, now: Now) {
         let Lens::Shut { pause_ms, told, .. } = self.lens else { return };
-        self.taking.beat(now.at);
-        match Source::open(&self.spec, now.at) {
+        self.progress(now);
+        let opened = Source::open(&self.spec, now.at);
+        self.kept = self.again && matches!(opened, Err(camera::Error::Busy(_)));
+        match opened {
             Ok(source) => self.lens = Lens::Open { source, fresh: true, lost: told },
             Err(error) => self.lose(now, &error.to_string(), pause_ms, told),
+        }
+    }
+
+    /// Beats, but not while our own dead thread has the device: then the watch over all parts
+    /// ends the process, which frees it.
+    fn progress(&self, now: Now) {
+        if !self.kept {
+            self.taking.beat(now.at);
         }
     }
 
@@ -370,7 +403,7 @@ impl Capture {
             Ok(Ok(true)) => self.found(now),
             Ok(Ok(false)) => {}
             Ok(Err(error)) => {
-                let error: crate::camera::Error = error;
+                let error: camera::Error = error;
                 let lost = matches!(self.lens, Lens::Open { lost: true, .. });
                 self.lose(now, &error.to_string(), RETRY_MS.0, lost);
             }
@@ -379,6 +412,8 @@ impl Capture {
                     say!("camera {}: a frame caused a panic; frames are passed over", self.name);
                 }
                 self.stumble(true);
+                // The source, too, may be what panics: that is progress, and no other camera's loss.
+                self.taking.beat(now.at);
                 self.eye.recover(now);
                 // If every frame does it, at least not at full speed.
                 thread::sleep(Duration::from_millis(NAP_MS));

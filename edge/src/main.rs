@@ -16,6 +16,7 @@ use edge::vitals::{Pulse, Vitals};
 use edge::{eye, http, journal, net, notice, say};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::cell::Cell;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -116,6 +117,7 @@ fn run(config: Config) -> Result<ExitCode, String> {
             recorder: store.recorder(),
             taking: Arc::clone(taking),
             looking: Arc::clone(looking),
+            again: false,
             stop: Arc::default(),
         })
     });
@@ -156,7 +158,6 @@ fn note(mut crashes: Crashes) {
     if let Err(error) = noted {
         say!("--data-dir: the crash cannot be noted: {error}");
     }
-    Ok(ExitCode::from(DIED))
 }
 
 /// Everybody's pulse.
@@ -212,7 +213,9 @@ fn eye_part(setup: eye::Setup) -> Result<Part, String> {
     let name = format!("camera {}", setup.name);
     let pulses = [Arc::clone(&setup.taking), Arc::clone(&setup.looking)];
     let now = setup.clock.now();
-    let begin = move |stop| eye::spawn(eye::Setup { stop, ..setup.clone() });
+    let begun = Cell::new(false);
+    let begin =
+        move |stop| eye::spawn(eye::Setup { stop, again: begun.replace(true), ..setup.clone() });
     Part::begin(&name, EYE_LIMIT_MS, &pulses, now, Box::new(begin))
         .map_err(words("the camera's thread cannot start"))
 }

@@ -167,6 +167,8 @@ pub enum Error {
     Spec(String),
     /// The device, file or folder cannot be used.
     Source(String),
+    /// Somebody else has the device.
+    Busy(String),
 }
 
 impl Error {
@@ -177,7 +179,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Spec(text) | Self::Source(text)) = self;
+        let (Self::Spec(text) | Self::Source(text) | Self::Busy(text)) = self;
         f.write_str(text)
     }
 }

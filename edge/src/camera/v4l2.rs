@@ -368,6 +368,9 @@ impl Drop for Stream {
 
 fn lost(path: &Path, error: &io::Error) -> Error {
     let why = match error.kind() {
+        io::ErrorKind::ResourceBusy => {
+            return Error::Busy(format!("{}: somebody else uses it", path.display()));
+        }
         io::ErrorKind::NotFound => "there is no such device".to_owned(),
         io::ErrorKind::PermissionDenied => "no permission (is the user in group video?)".to_owned(),
         io::ErrorKind::TimedOut => STALLED.to_owned(),
