@@ -54,7 +54,7 @@ pub const RUNNING: usize = 8;
 pub const ANSWERED_BYTES: usize = 4 * 1024 * 1024;
 /// Candidates that one session takes from its phone; further ones are ignored.
 const CANDIDATES: usize = 32;
-/// Addresses of ours that one session learns of STUN servers; further ones are ignored.
+/// Addresses of ours that one session knows of STUN servers; further ones are ignored.
 const MAPPED: usize = 16;
 /// Revoked phones that a session remembers while answers to them may be under way.
 const REVOKED: usize = 16;
@@ -129,7 +129,6 @@ pub struct Session {
     candidates: usize,
     /// Our candidates, each with the address of its socket.
     ours: Vec<(SocketAddr, Candidate)>,
-    mapped: usize,
     largest_message: usize,
     client: Option<u64>,
     revoked: VecDeque<u64>,
@@ -199,7 +198,6 @@ impl Session {
             link: Link::Opening { label: offer.label, since: now.ms },
             candidates: 0,
             ours,
-            mapped: 0,
             largest_message: offer.largest_message(),
             client: None,
             revoked: VecDeque::new(),
@@ -320,12 +318,12 @@ impl Session {
     /// where it is a new one.
     pub fn handle_mapped(&mut self, mapped: SocketAddr, base: SocketAddr) -> Option<String> {
         let nowhere = mapped.port() == 0 || mapped.ip().is_unspecified();
-        if mapped == base || nowhere || self.mapped == MAPPED {
+        let known = self.ours.iter().filter(|(base, candidate)| candidate.addr() != *base);
+        if mapped == base || nowhere || known.count() >= MAPPED {
             return None;
         }
         let candidate = Candidate::server_reflexive(mapped, base, Protocol::Udp).ok()?;
         let line = self.rtc.add_local_candidate(candidate.clone()).map(Candidate::to_sdp_string)?;
-        self.mapped += 1;
         self.ours.push((base, candidate));
         Some(line)
     }

@@ -653,7 +653,11 @@ fn candidates_of_any_kind_are_taken_or_passed_over() {
         world.session.handle_mapped(SocketAddr::new(mapped.ip(), *port), at(BOX)).is_some()
     });
     assert!(told.count() < MAPPED, "no server may tell without end");
-    world.open();
+    let mut world = world.open();
+    let elsewhere = at("10.7.7.7:40001");
+    world.session.move_to(&[elsewhere]);
+    let line = world.session.handle_mapped(mapped, elsewhere).expect("the others are gone");
+    assert!(line.contains("203.0.113.5 4000 typ srflx"), "{line}");
 }
 
 #[test]
