@@ -261,25 +261,25 @@ impl Hub {
             return;
         }
         match Offer::parse(payload) {
-            Some(offer) if offer.restart => self.restart(src, offer),
-            Some(offer) => self.answer(src, &offer).await,
+            Some(offer) if offer.restart => self.restart(src, offer, offer::number(payload)),
+            Some(offer) => self.answer(src, &offer, offer::number(payload)).await,
             None => {}
         }
     }
 
     /// A phone looks for a new path to its session, which may be of a life before this one.
-    fn restart(&self, src: &PeerId, offer: Offer) {
+    fn restart(&self, src: &PeerId, offer: Offer, number: Option<u32>) {
         let key = (src.as_str().to_owned(), offer.connection);
         let Some(handle) = self.places.get(&key).filter(|handle| !handle.is_ending()) else {
             let unknown = relay(Kind::Leave, src, &offer::unknown(&key.1));
             let _ = self.outbox.try_send(unknown);
             return;
         };
-        handle.tell(Note::Restart(offer.sdp));
+        handle.tell(Note::Restart(number, offer.sdp));
         self.find_servers(&handle, &gather::local().into());
     }
 
-    async fn answer(&mut self, src: &PeerId, offer: &Offer) {
+    async fn answer(&mut self, src: &PeerId, offer: &Offer, number: Option<u32>) {
         let key = (src.as_str().to_owned(), offer.connection.clone());
         let legacy =
             offer.label == Label::HttpProxy && self.house.door.legacy() == Principal::Legacy;
@@ -295,7 +295,7 @@ impl Hub {
         let answered =
             catch_unwind(AssertUnwindSafe(|| Session::answer(offer, &locals, &self.identity, now)));
         let Ok(Ok((session, sdp))) = answered else { return };
-        let payload = offer::answer(&offer.connection, &sdp);
+        let payload = offer::answer_to(number, &offer.connection, &sdp);
         let _ = self.outbox.try_send(relay(Kind::Answer, src, &payload));
         for line in self.take_early(&key) {
             handle.tell(Note::Candidate(line));

@@ -38,8 +38,8 @@ const PANIC: &str = "/api/v1/test/panic?of=session";
 pub(super) enum Note {
     /// A candidate of the phone's.
     Candidate(String),
-    /// The SDP of an offer for a new path.
-    Restart(String),
+    /// An offer for a new path: its number, if the phone counts, and its SDP.
+    Restart(Option<u32>, String),
     /// STUN servers to ask, beside those of before.
     Servers(Vec<SocketAddr>),
     /// An answer of the API.
@@ -207,7 +207,9 @@ impl Task {
                     smol::future::yield_now().await;
                 }
                 Wake::Note(Note::Servers(found)) => self.add_servers(&found, &mut servers),
-                Wake::Note(Note::Restart(sdp)) => self.restart(&sdp, &mut servers),
+                Wake::Note(Note::Restart(number, sdp)) => {
+                    self.restart(number, &sdp, &mut servers);
+                }
                 Wake::Note(note) => self.take(note),
                 Wake::Time => alarm = Alarm::new(),
             }
@@ -255,12 +257,12 @@ impl Task {
             Note::Push(json) => self.session.handle_push(&json),
             Note::Missed => self.session.handle_missed(),
             Note::Revoked(client) => self.session.handle_revoked(client),
-            Note::Servers(_) | Note::Restart(_) | Note::Look => {}
+            Note::Servers(_) | Note::Restart(..) | Note::Look => {}
         }
     }
 
     /// The phone looks for a new path: over the addresses that we have now.
-    fn restart(&mut self, sdp: &str, servers: &mut [Asked]) {
+    fn restart(&mut self, number: Option<u32>, sdp: &str, servers: &mut [Asked]) {
         let ips = gather::local();
         self.sockets.retain(|socket| ips.contains(&socket.local.ip()));
         for ip in ips {
@@ -270,7 +272,7 @@ impl Task {
         }
         let locals: Vec<SocketAddr> = self.sockets.iter().map(|socket| socket.local).collect();
         if let Some(sdp) = self.session.restart(sdp, &locals, moment(self.clock)) {
-            let payload = offer::answer(&self.connection, &sdp);
+            let payload = offer::answer_to(number, &self.connection, &sdp);
             let _ = self.outbox.try_send(relay(Kind::Answer, &self.peer, &payload));
         }
         let since = self.clock.now();

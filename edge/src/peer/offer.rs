@@ -2,6 +2,7 @@
 
 use signal_proto::json;
 use std::borrow::Cow;
+use std::fmt::Write;
 
 /// Longest connection id, bytes.
 const CONNECTION_BYTES: usize = 64;
@@ -70,6 +71,13 @@ impl Offer {
     }
 }
 
+/// The number of an OFFER among those of its connection, from its payload; older phones count
+/// none.
+pub fn number(payload: &str) -> Option<u32> {
+    json::check(payload).ok()?;
+    json::member(payload, "try")?.parse().ok()
+}
+
 /// Reads a CANDIDATE's payload: the connection and the candidate's line.
 pub fn candidate(payload: &str) -> Option<(String, String)> {
     json::check(payload).ok()?;
@@ -92,6 +100,16 @@ pub fn answer(connection: &str, sdp: &str) -> String {
     out.push_str(r#"},"type":"data","connectionId":"#);
     json::quote(connection, &mut out);
     out.push('}');
+    out
+}
+
+/// The payload of an ANSWER to the OFFER of that number.
+pub fn answer_to(number: Option<u32>, connection: &str, sdp: &str) -> String {
+    let mut out = answer(connection, sdp);
+    if let Some(number) = number {
+        out.pop();
+        let _ = write!(out, r#","try":{number}}}"#);
+    }
     out
 }
 
@@ -169,6 +187,13 @@ mod tests {
             payload,
             r#"{"sdp":{"type":"answer","sdp":"v=0\r\n"},"type":"data","connectionId":"c\"1"}"#
         );
+        assert_eq!(answer_to(None, "c\"1", "v=0\r\n"), payload);
+        let numbered = answer_to(Some(7), "c\"1", "v=0\r\n");
+        json::check(&numbered).expect("JSON");
+        assert_eq!(number(&numbered), Some(7));
+        for none in [&payload, "{\"try\":-1}", "{\"try\":\"7\"}", "{\"try\":4294967296}", "{"] {
+            assert_eq!(number(none), None, "{none}");
+        }
         assert_eq!(unknown("c\"1"), r#"{"type":"data","connectionId":"c\"1"}"#);
         let payload = trickle("c", "0", "candidate:1 1 udp 1 1.2.3.4 5 typ host");
         let read = candidate(&payload).expect("a candidate");

@@ -58,6 +58,8 @@ class Call {
   #noWay;
   #mending = false;
   #answered = false;
+  /** Counts the offers; an answer to an older one is of no use. */
+  #offers = 0;
   /** Ends one try for a new path. */
   #next = () => {};
   #line = null;
@@ -90,11 +92,13 @@ class Call {
   }
 
   async #offer(restart) {
+    const number = (this.#offers += 1);
     await this.#connection.setLocalDescription(await this.#connection.createOffer({ iceRestart: restart }));
     const say = () => {
       if (this.#connection.signalingState !== 'have-local-offer') return clearInterval(this.#repeating);
       const { type, sdp } = this.#connection.localDescription;
-      this.#send('OFFER', { sdp: { type, sdp }, label: LABEL, reliable: true, serialization: 'raw', restart });
+      const offer = { sdp: { type, sdp }, label: LABEL, reliable: true, serialization: 'raw' };
+      this.#send('OFFER', { ...offer, restart, try: number });
     };
     say();
     clearInterval(this.#repeating);
@@ -110,7 +114,8 @@ class Call {
     if (type === 'EXPIRE') this.#absent();
     if (payload?.connectionId !== this.#connectionId) return;
     if (type === 'LEAVE') this.#left();
-    if (type === 'ANSWER') this.#answer(payload.sdp);
+    // A box that does not count offers answers none by its number.
+    if (type === 'ANSWER' && (payload.try ?? this.#offers) === this.#offers) this.#answer(payload.sdp);
     if (type === 'CANDIDATE') this.#candidate(payload.candidate);
   }
 
@@ -201,8 +206,12 @@ class Call {
     do {
       tries += 1;
       const ended = new Promise((resolve) => (this.#next = resolve));
-      const timer = setTimeout(this.#next, MEND_WITHIN_MS);
-      await this.#call().catch(() => setTimeout(this.#next, MEND_PAUSE_MS));
+      // The device's time begins with the offer, whatever the way to the meeting point took.
+      const pause = await this.#call().then(
+        () => MEND_WITHIN_MS,
+        () => MEND_PAUSE_MS,
+      );
+      const timer = setTimeout(this.#next, pause);
       await ended;
       clearTimeout(timer);
     } while (!this.#isOver() && !(this.#isWhole() && (this.#answered || tries >= MEND_TRIES)));
