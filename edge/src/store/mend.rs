@@ -41,6 +41,8 @@ pub(super) struct Health {
     failing: bool,
     /// The index does not have what the log has.
     behind: bool,
+    /// What an earlier run left open may still be so.
+    pub(super) left_open: bool,
     /// The index has the newest of the log, and gets the rest.
     filling: Option<Filling>,
     /// When an index was last begun anew.

@@ -562,7 +562,7 @@ impl Writer {
         let beaten = self.beat();
         self.note(beaten);
         self.record_refused();
-        if self.is_left_open && self.is_whole() {
+        if self.health.left_open && self.is_whole() {
             let closed = self.close_left_open();
             self.note_fault(closed);
         }
@@ -623,13 +623,13 @@ impl Writer {
 
     /// Ends what an earlier run left open, with the last time the log spoke of then.
     pub(super) fn close_left_open(&mut self) -> Result<(), Fault> {
-        self.is_left_open = true;
+        self.health.left_open = true;
         let mut left = self.shared.index().open_events()?;
         left.retain(|id, _| *id < self.born && !self.open.contains_key(id));
         let ours = std::mem::replace(&mut self.open, left);
         let closed = self.close_open(self.last);
         self.open = ours;
-        self.is_left_open = closed.is_err();
+        self.health.left_open = closed.is_err();
         closed
     }
 
