@@ -442,9 +442,7 @@ impl Session {
         }
         match self.rtc.poll_output() {
             Ok(str0m::Output::Transmit(datagram)) if self.batches.follow(&datagram) => Step::Again,
-            Ok(str0m::Output::Transmit(datagram)) => {
-                Step::Out(Output::Transmit(datagram.into()))
-            }
+            Ok(str0m::Output::Transmit(datagram)) => Step::Out(Output::Transmit(datagram.into())),
             Ok(str0m::Output::Timeout(_)) if self.closing && self.batches.due().is_none() => {
                 Step::Out(Output::End)
             }

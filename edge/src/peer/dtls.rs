@@ -145,8 +145,7 @@ impl Batches {
     /// Keeps a datagram that has arrived on the path in use; `false`: str0m is to look at it.
     pub(super) fn keep(&self, source: SocketAddr, local: SocketAddr, bytes: &[u8]) -> bool {
         let mut waiting = lock(&self.shared);
-        let keeps =
-            waiting.open && self.path == Some((local, source)) && is_dtls(bytes);
+        let keeps = waiting.open && self.path == Some((local, source)) && is_dtls(bytes);
         if keeps {
             waiting.arrived.push_back(bytes.to_vec());
         }
