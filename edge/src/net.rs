@@ -62,7 +62,7 @@ const LEAVE_TURNS: usize = 100;
 /// How often the stop flag and the strangers are looked at, ms.
 const STOP_MS: u64 = 100;
 /// How often our own addresses are looked at, ms.
-const NETWORK_MS: u64 = 1_000;
+const NETWORK_MS: u64 = 250;
 /// How long sessions have to say goodbye at the end, ms.
 const GOODBYE_MS: u64 = 500;
 /// The net thread's stack, bytes.

@@ -1,4 +1,4 @@
-//! Sends datagrams of one size to one place in one call of the kernel (UDP_SEGMENT, udp(7)).
+//! Sends datagrams of one size to one place in one call of the kernel (`UDP_SEGMENT`, udp(7)).
 
 use crate::peer::Datagrams;
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
@@ -60,7 +60,7 @@ mod tests {
             let (source, destination) =
                 (from.local_addr().expect("bound"), to.local_addr().expect("bound"));
             for (length, size) in [(1, 1), (1200, 1200), (30_100, 1232), (100, 1), (5000, 2500)] {
-                let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+                let bytes: Vec<u8> = (0..=250).cycle().take(length).collect();
                 let datagrams = Datagrams { source, destination, bytes, size };
                 send(&from, &datagrams);
                 let mut buf = [0; 3000];

@@ -43,6 +43,8 @@ struct World {
     now: Instant,
     random: u64,
     loss_percent: u64,
+    /// How many of the next datagrams of the box are lost.
+    burst: usize,
     phone: Rtc,
     session: Session,
     /// Arrival, whether it goes to the box, bytes.
@@ -85,6 +87,7 @@ impl World {
             now: Instant(0),
             random: seed,
             loss_percent,
+            burst: 0,
             phone,
             session,
             flights: Vec::new(),
@@ -111,6 +114,10 @@ impl World {
     }
 
     fn fly(&mut self, to_box: bool, bytes: &[u8]) {
+        if !to_box && self.burst > 0 {
+            self.burst -= 1;
+            return;
+        }
         if self.below(100) >= self.loss_percent && !self.phone_is_gone {
             let at = self.now.plus_ms(5 + self.below(20));
             self.flights.push((at, to_box, bytes.to_vec()));
@@ -332,6 +339,28 @@ fn a_small_answer_waits_for_what_is_in_the_channel_and_no_more() {
             assert!(bulk <= most, "seed {seed}: {bulk} bytes of bulk came first");
         }
     }
+}
+
+#[test]
+fn a_burst_of_losses_costs_round_trips_and_not_seconds() {
+    let mut world = World::new("nightjar", true, 0, 23).open();
+    world.ask(1, "/200/3000000", b"");
+    let hear = |world: &mut World, wanted: usize| {
+        let mut bytes = 0;
+        while bytes < wanted {
+            bytes += world.hear(60_000).expect("a chunk").1.len();
+        }
+    };
+    hear(&mut world, 1_000_000);
+    world.burst = 20;
+    while world.burst > 0 {
+        world.step();
+    }
+    let lost_at = world.now;
+    // More than was on its way before them.
+    hear(&mut world, 600_000);
+    let took = world.now.since_ms(lost_at);
+    assert!(took < 1000, "{took} ms");
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 import { mkdirSync } from 'node:fs';
 import { open, named, press } from '../../browser/chromium.mjs';
-import { Program, ask, eventually, scratch, startEdge, startSignal } from '../../browser/program.mjs';
+import { Program, ask, eventually, scratch, startEdge, startSignal, within } from '../../browser/program.mjs';
 import { Relay, firstAddress, withCandidate } from './relay.mjs';
 
 const EVENTS = 20;
+const SHOWN_WITHIN_MS = 60_000;
 /** Demo cameras that see something within seconds of their start. */
 const CAMERAS = 11;
 const loaded = `${named('event-card')} .loaded`;
@@ -91,7 +92,7 @@ export async function timelines(t, { browser, wish, sample }) {
     await page.evaluate(forget);
     relay.stop();
     await page.reload({ waitUntil: 'domcontentloaded' });
-    const [link, end] = await page.evaluate(shown, loaded, EVENTS);
+    const [link, end] = await within(SHOWN_WITHIN_MS, 'the thumbnails', page.evaluate(shown, loaded, EVENTS));
     sample(round, 'timeline', 'edge', end - link);
     sample(round, 'timeline-whole', 'edge', end);
   }
