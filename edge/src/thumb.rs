@@ -15,8 +15,10 @@ pub const THUMBNAIL_BYTES: usize = 60 << 10;
 pub const FULL_BYTES: usize = 256 << 10;
 /// The widest whole frame, pixels: more shows no more of a thief.
 const FULL_WIDTH: u32 = 1_920;
-/// What is tried until a picture fits, best first; then it is halved.
-const QUALITIES: [u8; 4] = [82, 70, 55, 40];
+/// What is tried until a picture fits, best first; then it is halved. Their first ones decide what
+/// a day costs the card: tests/bench/wear.
+const QUALITIES: [u8; 4] = [75, 65, 52, 40];
+const THUMBNAIL_QUALITIES: [u8; 3] = [70, 55, 40];
 /// No picture is made smaller than this, pixels.
 const LEAST_SIDE: u32 = 16;
 
@@ -27,27 +29,27 @@ pub fn pictures(frame: &Frame<'_>) -> Pictures {
 
 /// A JPEG at most [`THUMBNAIL_WIDTH`] wide and [`THUMBNAIL_BYTES`] long.
 pub fn thumbnail(view: &View<'_>) -> Vec<u8> {
-    fit(view, THUMBNAIL_WIDTH, THUMBNAIL_BYTES)
+    fit(view, THUMBNAIL_WIDTH, THUMBNAIL_BYTES, &THUMBNAIL_QUALITIES)
 }
 
 /// A JPEG of the whole frame, at most [`FULL_BYTES`] long: its own where that fits.
 pub fn full(frame: &Frame<'_>) -> Vec<u8> {
     match frame.jpeg {
         Some(jpeg) if jpeg.len() <= FULL_BYTES => jpeg.to_vec(),
-        _ => fit(&frame.view, FULL_WIDTH, FULL_BYTES),
+        _ => fit(&frame.view, FULL_WIDTH, FULL_BYTES, &QUALITIES),
     }
 }
 
 /// The best JPEG of `view` within a width and a length; empty if there is none.
-fn fit(view: &View<'_>, width_max: u32, bytes_max: usize) -> Vec<u8> {
+fn fit(view: &View<'_>, width_max: u32, bytes_max: usize, qualities: &[u8]) -> Vec<u8> {
     let (mut width, mut height) = within(view, width_max);
     while width.min(height) >= LEAST_SIDE || (width, height) == within(view, width_max) {
         let mut rgb = vec![0; width as usize * height as usize * 3];
         if !view.sample_into(&mut rgb, width, height) {
             break;
         }
-        for quality in QUALITIES {
-            let jpeg = encode(&rgb, width, height, quality);
+        for quality in qualities {
+            let jpeg = encode(&rgb, width, height, *quality);
             if !jpeg.is_empty() && jpeg.len() <= bytes_max {
                 return jpeg;
             }

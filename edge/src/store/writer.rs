@@ -30,8 +30,12 @@ const TICK: Duration = Duration::from_secs(1);
 const OPEN_MS: u64 = 2_000;
 /// The log says so often that the box is alive.
 pub const BEAT_MS: u64 = 60_000;
-/// The index lasts from then on without a replay.
-const HARDEN_MS: u64 = 5 * 60_000;
+/// A beat that is older than this is said again with whatever is synced: that costs no sync.
+const RIDE_MS: u64 = 10_000;
+/// The index lasts from then on without a replay. Each time writes about 100 KB.
+const HARDEN_MS: u64 = 15 * 60_000;
+/// The same after so many new segments, so that a replay stays short.
+const HARDEN_SEGMENTS: u32 = 16;
 /// Retention by days, and phones' last uses.
 const ROUND_MS: u64 = 60 * 60_000;
 
@@ -97,6 +101,8 @@ pub(super) struct Writer {
     saved_uses: HashMap<u64, Option<UnixMs>>,
     beaten: Instant,
     hardened: Instant,
+    /// The tail when the index was last made to last.
+    hardened_tail: u32,
     rounded: Instant,
     /// The tail when retention last looked.
     pub(super) retained: u32,
@@ -168,7 +174,7 @@ impl Writer {
             rebuilding: AtomicBool::new(false),
             last_word: last,
         });
-        let now = clock.now();
+        let (now, tail) = (clock.now(), log.tail());
         let mut writer = Self {
             shared,
             log,
@@ -181,6 +187,7 @@ impl Writer {
             saved_uses,
             beaten: now,
             hardened: now,
+            hardened_tail: tail,
             rounded: now,
             retained: 0,
             spans: HashMap::new(),
@@ -333,8 +340,16 @@ impl Writer {
     }
 
     /// Syncs a group and takes it into the index; the events that are listed by that.
-    pub(super) fn settle(&mut self, group: Group) -> Result<Vec<EventId>, Fault> {
+    pub(super) fn settle(&mut self, mut group: Group) -> Result<Vec<EventId>, Fault> {
+        let now = self.clock.now();
+        let rides = !group.records.is_empty() && now.since_ms(self.beaten) >= RIDE_MS;
+        if rides {
+            self.append_beat(&mut group)?;
+        }
         self.log.sync()?;
+        if rides {
+            self.beaten = now;
+        }
         let ids: Vec<EventId> = group.events.keys().copied().map(EventId).collect();
         let taken = if self.is_behind() { Ok(false) } else { self.take_in(&group).map(|()| true) };
         for event in group.events.into_values() {
@@ -494,8 +509,9 @@ impl Writer {
             let buried = self.bury_old();
             self.note_fault(buried);
         }
-        if self.dirty && now.since_ms(self.hardened) >= HARDEN_MS {
-            self.hardened = now;
+        let grown = self.log.tail().saturating_sub(self.hardened_tail) >= HARDEN_SEGMENTS;
+        if self.dirty && (grown || now.since_ms(self.hardened) >= HARDEN_MS) {
+            (self.hardened, self.hardened_tail) = (now, self.log.tail());
             let hardened = self.harden();
             self.note_fault(hardened);
         }
@@ -504,9 +520,13 @@ impl Writer {
     /// Says in the log that the box is alive.
     fn beat(&mut self) -> Result<(), Fault> {
         let mut group = Group::default();
-        let now = self.clock.unix_ms().0.to_be_bytes();
-        self.append(&mut group, Tag::Beat, 0, &now)?;
+        self.append_beat(&mut group)?;
         self.settle(group).map(drop)
+    }
+
+    fn append_beat(&mut self, group: &mut Group) -> Result<(), Fault> {
+        let now = self.clock.unix_ms().0.to_be_bytes();
+        self.append(group, Tag::Beat, 0, &now)
     }
 
     pub(super) fn harden(&mut self) -> Result<(), Fault> {
