@@ -48,6 +48,9 @@ pub(super) trait Medium: Debug + Send + Sync {
     fn sync(&self) -> io::Result<()>;
     /// Takes blocks for `length` bytes, so that later nothing else can have them.
     fn reserve(&self, length: u64) -> io::Result<()>;
+    /// Takes blocks for what is to be written up to `length`; the file is no longer by that.
+    /// Cutting the file gives them back.
+    fn prepare(&self, length: u64) -> io::Result<()>;
 }
 
 /// The whole of a file.
@@ -150,6 +153,11 @@ impl Medium for File {
 
     fn reserve(&self, length: u64) -> io::Result<()> {
         rustix::fs::fallocate(self, rustix::fs::FallocateFlags::empty(), 0, length)?;
+        Ok(())
+    }
+
+    fn prepare(&self, length: u64) -> io::Result<()> {
+        rustix::fs::fallocate(self, rustix::fs::FallocateFlags::KEEP_SIZE, 0, length)?;
         Ok(())
     }
 }

@@ -3,7 +3,8 @@
 //! ```text
 //! log/00000007.seg:  "NJSEG\0\0\1" | number u64 | next event id u64 | CRC32C u32 | records ...
 //! ```
-//! What was synced is never written again; a torn tail is cut when the log is opened.
+//! What was synced is never written again; a torn tail is cut when the log is opened. A segment's
+//! blocks are taken when it begins: a sync then costs the file system less of its own journal.
 
 use super::disk::{self, Disk, How, Medium};
 use super::record::{Found, HEADER_BYTES, RECORD_BYTES, Record, Tag, Walk, time_of};
@@ -90,6 +91,7 @@ impl Log {
         // What a killed process wrote and never synced is listed from now on: it has to last.
         tail.sync()?;
         disk.sync_folder(folder)?;
+        prepare(&*tail, segment_bytes);
         let folder = folder.into();
         let pending = Vec::new();
         let broken = false;
@@ -214,11 +216,14 @@ impl Log {
     /// or a later start would take that for records.
     fn roll(&mut self, next_id: u64) -> io::Result<()> {
         let Position { segment, offset } = self.synced();
+        // It also gives back the blocks that were taken and not needed.
+        let cut = self.tail.set_length(offset.into());
         if self.broken {
-            self.tail.set_length(offset.into())?;
+            cut?;
         }
         let number = segment + 1;
         self.tail = create(&*self.disk, &self.folder, number, next_id)?;
+        prepare(&*self.tail, self.segment_bytes);
         self.segments.insert(number, SEGMENT_HEADER_BYTES);
         self.broken = false;
         Ok(())
@@ -264,6 +269,12 @@ fn write(tail: &dyn Medium, bytes: &[u8], at: u64) -> io::Result<()> {
     super::fault::strike(super::fault::Point::Tail)?;
     tail.write(at, bytes)?;
     tail.sync()
+}
+
+/// Takes a segment's blocks. A card that is too full for it, or a file system that cannot, does
+/// without.
+fn prepare(tail: &dyn Medium, segment_bytes: u64) {
+    let _ = tail.prepare(segment_bytes);
 }
 
 fn path(folder: &Path, number: u32) -> PathBuf {

@@ -31,8 +31,12 @@ const TICK: Duration = Duration::from_secs(1);
 const OPEN_MS: u64 = 2_000;
 /// The log says so often that the box is alive.
 pub const BEAT_MS: u64 = 60_000;
-/// The index lasts from then on without a replay.
-const HARDEN_MS: u64 = 5 * 60_000;
+/// A beat that is older than this is said again with whatever is synced: that costs no sync.
+const RIDE_MS: u64 = 10_000;
+/// The index lasts from then on without a replay. Each time writes about 100 KB.
+const HARDEN_MS: u64 = 15 * 60_000;
+/// The same after so many new segments, so that a replay stays short.
+const HARDEN_SEGMENTS: u32 = 16;
 /// Retention by days, and phones' last uses.
 const ROUND_MS: u64 = 60 * 60_000;
 
@@ -100,6 +104,8 @@ pub(super) struct Writer {
     saved_uses: HashMap<u64, Option<UnixMs>>,
     beaten: Instant,
     hardened: Instant,
+    /// The tail when the index was last made to last.
+    hardened_tail: u32,
     rounded: Instant,
     /// The tail when retention last came to an end; another number while it has more to do.
     pub(super) retained: u32,
@@ -114,8 +120,6 @@ pub(super) struct Writer {
     pub(super) born: u64,
     /// The last time the log spoke of then.
     last: UnixMs,
-    /// What an earlier run left open may still be so.
-    is_left_open: bool,
     pub(super) health: Health,
     pub(super) scrub: Scrub,
     pub(super) placing: Placing,
@@ -177,7 +181,7 @@ impl Writer {
             rebuilding: AtomicBool::new(false),
             last_word: last,
         });
-        let now = clock.now();
+        let (now, tail) = (clock.now(), log.tail());
         let mut writer = Self {
             shared,
             log,
@@ -191,6 +195,7 @@ impl Writer {
             saved_uses,
             beaten: now,
             hardened: now,
+            hardened_tail: tail,
             rounded: now,
             retained: 0,
             is_burial_due: false,
@@ -199,7 +204,6 @@ impl Writer {
             is_looked_after: false,
             born: next_id,
             last,
-            is_left_open: false,
             health: Health::new(filling, is_lost),
             scrub: Scrub::default(),
             placing: Placing::new(now, clock.unix_ms()),
@@ -382,13 +386,19 @@ impl Writer {
         Ok(())
     }
 
-    /// Syncs a group and takes it into the index; the events that are listed by that. The log's
-    /// last word is of now: the next start takes it for the time until which the box was on.
+    /// Syncs a group and takes it into the index; the events that are listed by that. The last word
+    /// of a group that tells again of old events is of now: the next start takes it for the time
+    /// until which the box was on. Other groups bring one along when it has been a while.
     pub(super) fn settle(&mut self, mut group: Group) -> Result<Vec<EventId>, Fault> {
-        if group.retells {
+        let now = self.clock.now();
+        let rides = !group.records.is_empty() && now.since_ms(self.beaten) >= RIDE_MS;
+        if rides || group.retells {
             self.append_beat(&mut group)?;
         }
         self.log.sync()?;
+        if rides {
+            self.beaten = now;
+        }
         let ids: Vec<EventId> = group.events.keys().copied().map(EventId).collect();
         let taken = if self.is_behind() { Ok(false) } else { self.take_in(&group).map(|()| true) };
         for event in group.events.into_values() {
@@ -550,8 +560,9 @@ impl Writer {
             let buried = self.bury_old();
             self.note_fault(buried);
         }
-        if self.dirty && now.since_ms(self.hardened) >= HARDEN_MS {
-            self.hardened = now;
+        let grown = self.log.tail().saturating_sub(self.hardened_tail) >= HARDEN_SEGMENTS;
+        if self.dirty && (grown || now.since_ms(self.hardened) >= HARDEN_MS) {
+            (self.hardened, self.hardened_tail) = (now, self.log.tail());
             let hardened = self.harden();
             self.note_fault(hardened);
         }

@@ -422,4 +422,8 @@ impl Medium for Open {
         let length = length.max(self.length()?);
         self.set_length(length)
     }
+
+    fn prepare(&self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -186,7 +186,9 @@ pub(super) fn note_retention(sim: &Sim, history: &mut History, asked: usize) {
     let listed: BTreeSet<u64> = ids(&sim.store).into_iter().collect();
     let shown = sim.disk.made();
     for (id, steps) in &mut history.events {
-        let there = steps.0.last().is_some_and(|step| step.value.is_some());
+        // What was refused is not there to be taken, though a cut may leave it.
+        let mut recorded = steps.0.iter().rev().take_while(|step| step.value.is_some());
+        let there = recorded.any(|step| step.shown != NEVER);
         if there && !listed.contains(id) {
             let marks = history.marks.get(id).and_then(|steps| steps.0.last());
             let marks = marks.filter(|step| step.shown != NEVER).map(|step| step.value);
