@@ -17,9 +17,11 @@ use crate::card::{self, Card};
 use crate::failure::Failure;
 use crate::model;
 use crate::screen::{self, Screen};
+use crate::signing::{self, Recipe};
 use crate::tool;
 use image_core::facts::Facts;
 use image_core::settings::TEMPLATE;
+use image_core::version::Version;
 use modules::Modules;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,8 +62,41 @@ pub(crate) fn run(build: &Build, screen: &Mutex<Screen>) -> Result<(), Failure> 
     } else {
         buildroot::build(build, &repository, &folder, screen)?
     };
-    card::write(&Card { boot, root, settings: TEMPLATE.into() }, &facts, &out)?;
+    let card = Card { boot, root, settings: TEMPLATE.into() };
+    card::write(&card, &facts, &out)?;
     say(screen, &format!("The card's image is {}", out.display()));
+    match &build.key {
+        Some(key) => update(build, key, &card, &facts, &out, screen),
+        None => Ok(()),
+    }
+}
+
+/// Makes the update to the same system beside the image.
+fn update(
+    build: &Build,
+    key: &Path,
+    card: &Card,
+    facts: &Facts<'_>,
+    image: &Path,
+    screen: &Mutex<Screen>,
+) -> Result<(), Failure> {
+    let boot = card.root.with_file_name("boot.fat");
+    let part = card::boot_part(&card.boot, facts)?;
+    fs::write(&boot, part).map_err(|error| trouble(&boot, &error))?;
+    let version = version(build);
+    let recipe = Recipe {
+        board: build.board.clone(),
+        version: Version::parse(version).ok_or_else(|| {
+            Failure::Usage(format!("a version is three numbers, such as 1.2.3, not {version:?}"))
+        })?,
+        minimum: Version::default(),
+        boot,
+        root: card.root.clone(),
+        key: key.to_path_buf(),
+        out: image.with_extension("nightjar"),
+    };
+    signing::pack(&recipe, screen)?;
+    say(screen, &format!("The update to it is {}", recipe.out.display()));
     Ok(())
 }
 

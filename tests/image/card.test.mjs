@@ -2,37 +2,54 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { launch, named, open, press, picture } from '../browser/chromium.mjs';
+import { confess, launch, named, open, picture, press } from '../browser/chromium.mjs';
 import { eventually } from '../browser/program.mjs';
-import { GUEST, card, network } from './machine.mjs';
+import { BUILT, GUEST, card, network } from './machine.mjs';
 
 const FULL = process.env.NIGHTJAR_FULL !== undefined;
 const CUTS = FULL ? 10 : 2;
 const event = named('event-card');
 
-/** The phone's page at the card's own server, paired. */
+/** The phone's page at the card's own server, paired, with an event and its picture. */
 async function phone(t) {
   const page = await open(await launch(t), `http://${GUEST}/`);
   await press(page, named('pair'));
-  await page.waitForSelector(`${event} .loaded`, { timeout: 180_000 });
+  await seen(page);
   return page;
+}
+
+/** Waits for an event that shows its picture. */
+async function seen(page) {
+  await page.waitForSelector(`${event} .loaded`, { timeout: 240_000 }).catch(async (error) => {
+    throw new Error(await confess(page, 'card'), { cause: error });
+  });
 }
 
 /** The ids of the events that the page shows. */
 const shown = (page) => page.$$eval(event, (cards) => cards.map((it) => it.dataset.id));
 
-test('a card', { timeout: 600_000 }, async (t) => {
-  network(t);
-  const box = card(t, 'card', ['nightjar.console']);
-  box.start();
+/** Waits for what the device's page says of an update. */
+const words = (page, like, timeout) =>
+  page.waitForFunction((it, pattern) => new RegExp(pattern).test(document.querySelector(it)?.textContent), { timeout }, named('update-words'), like);
 
-  let page;
+/** Hands the box an update, as its owner does. */
+async function update(page, name) {
+  await press(page, named('tab-home'));
+  await page.waitForSelector(named('update'), { visible: true });
+  await (await page.$(named('update-file'))).uploadFile(`${BUILT}/${name}.nightjar`);
+}
+
+test('a card', { timeout: 1_200_000 }, async (t) => {
+  network(t);
+  const box = card(t, 'card');
+  box.start();
+  t.diagnostic(`its page answered after ${await box.answers()} ms`);
+  const page = await phone(t);
+
   await t.test('boots, sees by its camera, and a phone that pairs shows a picture', async () => {
-    await box.answers();
-    page = await phone(t);
     const drawn = await page.$eval(`${event} img`, (image) => image.naturalWidth);
     assert.ok(drawn > 0, 'a picture from the camera is drawn');
-    await picture(page, 'card');
+    await picture(page, 'image-1-event');
   });
 
   await t.test('loses nothing that was shown when its power is cut', async () => {
@@ -44,12 +61,42 @@ test('a card', { timeout: 600_000 }, async (t) => {
       box.start();
       await box.answers();
       await page.reload();
-      await page.waitForSelector(`${event} .loaded`, { timeout: 180_000 });
-      const after = await eventually('the events of before', async () => {
+      await seen(page);
+      await eventually('the events of before', async () => {
         const now = new Set(await shown(page));
-        return before.every((id) => now.has(id)) && now;
+        return before.every((id) => now.has(id));
       }, 60_000);
-      assert.ok(after.size >= before.length);
     }
   });
+
+  await t.test('takes an update and keeps it, as it is well', async () => {
+    await update(page, 'update');
+    await words(page, '0\\.2\\.0', 300_000);
+    await box.says('firmware: partition 3, on trial');
+    await words(page, '^Version 0\\.2\\.0 runs now', 300_000);
+    await picture(page, 'image-2-updated');
+    await box.cut();
+    box.start();
+    await box.says('firmware: partition 3\n');
+    await box.answers();
+  });
+});
+
+test('a card goes back from an update that is never well', { timeout: 900_000, skip: !FULL }, async (t) => {
+  network(t);
+  const box = card(t, 'unwell');
+  box.start();
+  await box.answers();
+  const page = await phone(t);
+  await update(page, 'unwell');
+  await box.says('firmware: partition 3, on trial');
+  await box.says('firmware: partition 2\n', 2, 400_000);
+  await words(page, 'the old one runs again', 300_000);
+});
+
+test('a card whose eye stands still is reset by its watchdog', { timeout: 600_000, skip: !FULL }, async (t) => {
+  network(t);
+  const box = card(t, 'stopped', ['nightjar.stop']);
+  box.start();
+  await box.says('firmware: reset by the watchdog', 1, 400_000);
 });

@@ -23,6 +23,7 @@ export function network(t) {
     const done = spawnSync(command, args, { encoding: 'utf8' });
     if (done.status !== 0) throw new Error(`${command} ${args.join(' ')}: ${done.stderr}${done.error ?? ''}`);
   };
+  spawnSync('ip', ['link', 'delete', TAP]); // an earlier test's
   run('ip', 'tuntap', 'add', 'dev', TAP, 'mode', 'tap');
   run('ip', 'address', 'add', '10.78.0.1/24', 'dev', TAP);
   run('ip', 'link', 'set', TAP, 'up');
