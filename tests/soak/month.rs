@@ -285,6 +285,8 @@ impl Home {
             if second.is_multiple_of(60) {
                 self.settle()?;
                 while self.notices.try_recv().is_ok() {}
+                // Retention reads a segment after an answer; the second one comes after it.
+                self.settle()?;
                 heap.look();
             }
         }
