@@ -73,6 +73,24 @@ fn write<T: Read + Write + Seek>(
     file.flush()
 }
 
+/// Puts a file into a FAT that lies in memory.
+pub(crate) fn put_file(volume: &mut [u8], name: &str, bytes: &[u8]) -> io::Result<()> {
+    let system = FileSystem::new(Cursor::new(volume), FsOptions::new())?;
+    write(&system, name, bytes)?;
+    system.unmount()
+}
+
+/// A file of a FAT that lies in memory; empty where it is not there.
+pub(crate) fn take_file(volume: &mut [u8], name: &str) -> io::Result<Vec<u8>> {
+    let system = FileSystem::new(Cursor::new(volume), FsOptions::new())?;
+    let mut bytes = Vec::new();
+    match system.root_dir().open_file(name) {
+        Ok(mut file) => file.read_to_end(&mut bytes).map(|_| bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(bytes),
+        Err(error) => Err(error),
+    }
+}
+
 /// An image or a card whose FAT partitions are looked into.
 #[derive(Debug)]
 pub(crate) struct Image {
