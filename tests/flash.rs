@@ -156,7 +156,7 @@ fn an_image_is_the_same_twice_and_other_programs_read_every_part() {
     card.lay_out(&packed_again);
     let gz = fs::read(&packed).expect("packed");
     assert!(gz == fs::read(&packed_again).expect("packed again"), "two packed ones differ");
-    assert!(gz.len() < 2_000_000, "empty parts take {} bytes", gz.len());
+    assert!(gz.len() < 4_000_000, "empty parts take {} bytes", gz.len());
     let unpacked = program("gzip", &["-dc", text(&packed)]).output().expect("gzip runs");
     assert!(unpacked.stdout == card.bytes(), "gzip reads another image");
 

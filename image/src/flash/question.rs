@@ -25,9 +25,9 @@ pub(super) fn ask_unseen(screen: &Mutex<Screen>, question: &str) -> Result<Strin
     let Ok(before) = tcgetattr(stdin()) else { return ask(screen, question) };
     let mut unseen = before.clone();
     unseen.local_modes.remove(LocalModes::ECHO);
-    let _ = tcsetattr(stdin(), OptionalActions::Flush, &unseen);
+    let _ = tcsetattr(stdin(), OptionalActions::Now, &unseen);
     let answer = ask(screen, question);
-    let _ = tcsetattr(stdin(), OptionalActions::Flush, &before);
+    let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
     screen::lock(screen).prompt("\n");
     answer
 }

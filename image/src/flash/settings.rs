@@ -78,7 +78,15 @@ impl Answers {
                     table
                 }
             };
-            table.insert(key, value(said));
+            match table.get_mut(key).and_then(Item::as_value_mut) {
+                // Its notes, before and behind it, stay.
+                Some(old) => {
+                    let notes = old.decor().clone();
+                    *old = said.into();
+                    *old.decor_mut() = notes;
+                }
+                None => drop(table.insert(key, value(said))),
+            }
         };
         put(None, "hostname", self.hostname.as_deref());
         put(None, "name", self.name.as_deref());
@@ -173,6 +181,8 @@ mod tests {
         let rest = "# Notes.\nhostname = \"nightjar\" # here\n\n[wifi]\nssid = \"Home\"\n";
         assert!(text.starts_with(rest) && !text.contains("passphrase"), "{text}");
         assert!(text.contains("source = \"demo:\""), "{text}");
+        let text = Answers { hostname: Some("porch".into()), ..Answers::default() }.put_into(file);
+        assert_eq!(text, file.replace("nightjar", "porch"));
         let odd = said().put_into("wifi = 5\n= broken");
         assert_eq!(odd, said().put_into(""), "a file that is none is replaced");
         assert!(said().put_into("wifi = 5").contains("[wifi]\nssid"));
