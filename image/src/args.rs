@@ -2,9 +2,11 @@
 
 use crate::boot::Boot;
 use crate::build::Build;
+use crate::card::Order;
 use crate::failure::Failure;
+use crate::flash::Flash;
 use crate::model;
-use crate::signing::Order;
+use crate::signing;
 use lexopt::{Arg, Parser, ValueExt};
 use std::ffi::{OsStr, OsString};
 
@@ -45,6 +47,20 @@ Nightjar's host tool.
   nightjar verify FILE [--public-key FILE]
       Says what an update holds, and whether its hashes and its signature are true.
 
+  nightjar image --board BOARD --boot FOLDER --root FILE --out FILE [--toml FILE]
+      Lays out a card's image from its parts: the files of a boot partition and a squashfs.
+        --out         a name that ends in .gz is packed
+        --toml        the nightjar.toml that is on it
+
+  nightjar flash IMAGE [--to DEVICE | --file OUT] [--yes]
+                 [--wifi SSID] [--passphrase-file FILE] [--country CC]
+                 [--hostname H] [--name TEXT] [--timezone TZ] [--signal URL]
+      Writes a card and reads it back. Offers removable drives that nothing uses, and asks
+      once, by name. Without a setting it asks for the usual ones.
+        --to          the drive, such as sdb
+        --file        a file in place of a drive
+        --yes         asks nothing; needs --to or --file
+
   nightjar --version | --help";
 
 /// What is asked for.
@@ -59,7 +75,11 @@ pub(crate) enum Command {
     /// Boot one in QEMU.
     Boot(Boot),
     /// Make a key, make an update, look through one.
-    Sign(Order),
+    Sign(signing::Order),
+    /// Lay out an image from its parts.
+    Image(Order),
+    /// Write a card.
+    Flash(Flash),
     /// Print this text.
     Help(&'static str),
     /// Print the version.
@@ -88,9 +108,11 @@ impl Command {
             Some(Arg::Value(word)) if word == "build" => Self::build(parser),
             Some(Arg::Value(word)) if word == "boot" => Self::boot(parser),
             Some(Arg::Value(word)) if word == "key" || word == "bundle" || word == "verify" => {
-                let order = Order::from_args(&word.string()?, parser)?;
+                let order = signing::Order::from_args(&word.string()?, parser)?;
                 Ok(order.map_or(Self::Help(HELP), Self::Sign))
             }
+            Some(Arg::Value(word)) if word == "image" => Self::image(parser),
+            Some(Arg::Value(word)) if word == "flash" => Self::flash(parser),
             Some(other) => Err(other.unexpected().into()),
         }
     }
@@ -132,6 +154,61 @@ impl Command {
             return Err(Failure::Usage("boot needs an image".into()));
         }
         Ok(Self::Boot(boot))
+    }
+
+    fn image(mut parser: Parser) -> Result<Self, Failure> {
+        let mut order = Order::default();
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Arg::Long("board") => order.board = parser.value()?.string()?,
+                Arg::Long("boot") => order.card.boot = parser.value()?.into(),
+                Arg::Long("root") => order.card.root = parser.value()?.into(),
+                Arg::Long("out") => order.out = parser.value()?.into(),
+                Arg::Long("toml") => order.settings = Some(parser.value()?.into()),
+                Arg::Long("help") | Arg::Short('h') => return Ok(Self::Help(HELP)),
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        let paths = [&order.card.boot, &order.card.root, &order.out];
+        if order.board.is_empty() || paths.iter().any(|it| it.as_os_str().is_empty()) {
+            return Err(Failure::Usage("image needs --board, --boot, --root and --out".into()));
+        }
+        Ok(Self::Image(order))
+    }
+
+    fn flash(mut parser: Parser) -> Result<Self, Failure> {
+        let mut flash = Flash::default();
+        while let Some(arg) = parser.next()? {
+            let answers = &mut flash.answers;
+            match arg {
+                Arg::Value(image) if flash.image.as_os_str().is_empty() => {
+                    flash.image = image.into()
+                }
+                Arg::Long("to") => flash.to = Some(parser.value()?.string()?),
+                Arg::Long("file") => flash.file = Some(parser.value()?.into()),
+                Arg::Long("yes") => flash.yes = true,
+                // For tests: not in the help.
+                Arg::Long("loop-devices-too") => flash.loops = true,
+                Arg::Long("wifi") => answers.wifi = Some(parser.value()?.string()?),
+                Arg::Long("passphrase-file") => {
+                    answers.passphrase_file = Some(parser.value()?.into())
+                }
+                Arg::Long("country") => answers.country = Some(parser.value()?.string()?),
+                Arg::Long("hostname") => answers.hostname = Some(parser.value()?.string()?),
+                Arg::Long("name") => answers.name = Some(parser.value()?.string()?),
+                Arg::Long("timezone") => answers.timezone = Some(parser.value()?.string()?),
+                Arg::Long("signal") => answers.signal = Some(parser.value()?.string()?),
+                Arg::Long("help") | Arg::Short('h') => return Ok(Self::Help(HELP)),
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        if flash.image.as_os_str().is_empty() {
+            return Err(Failure::Usage("flash needs an image".into()));
+        }
+        if flash.to.is_some() && flash.file.is_some() {
+            return Err(Failure::Usage("--to and --file exclude each other".into()));
+        }
+        Ok(Self::Flash(flash))
     }
 
     fn model(mut parser: Parser) -> Result<Self, Failure> {
@@ -231,6 +308,26 @@ mod tests {
         for args in
             [&["tyr"][..], &["--tyr"], &["model"], &["model", "get"], &["model", "fetch", "x"]]
         {
+            assert!(matches!(read(args), Err(Failure::Usage(_))), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_card_needs_an_image_and_one_place_to_go() {
+        let flash = match read(&["flash", "a.img", "--to", "sdb", "--wifi", "Home"]) {
+            Ok(Command::Flash(flash)) => flash,
+            other => panic!("not a flash: {other:?}"),
+        };
+        assert_eq!((flash.to.as_deref(), flash.yes, flash.loops), (Some("sdb"), false, false));
+        assert_eq!(flash.answers.wifi.as_deref(), Some("Home"));
+        let wrong = [
+            &["flash"][..],
+            &["flash", "a", "b"],
+            &["flash", "a", "--to", "sdb", "--file", "c"],
+            &["flash", "a", "--passphrase", "secret"],
+            &["image", "--board", "rpi4-64"],
+        ];
+        for args in wrong {
             assert!(matches!(read(args), Err(Failure::Usage(_))), "{args:?}");
         }
     }

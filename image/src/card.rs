@@ -9,17 +9,18 @@ mod tail;
 
 use crate::failure::Failure;
 use crate::tool;
+use flate2::{Compression, GzBuilder};
 use image_core::autoboot::{Autoboot, Slot};
 use image_core::facts::{Facts, Tryboot};
 use image_core::layout::{Layout, Span};
 use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-pub(crate) use fat::Image;
+pub(crate) use fat::{Image, put_file, take_file};
 
 /// Marks a disk as a card of ours: "nj" and the layout's number.
-const SIGNATURE: u32 = 0x6e6a_0001;
+pub(crate) const SIGNATURE: u32 = 0x6e6a_0001;
 /// When everything on a card was made, so that two builds are equal: 2026-01-01.
 const MADE: &str = "1767225600";
 const DATA_UUID: &str = "6e696768-746a-4172-8461-746100000001";
@@ -34,7 +35,7 @@ const BOARDS: &[(&str, &str)] = &[
 ];
 
 /// What a card is made of.
-#[derive(Debug)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Card {
     /// The files of a boot partition, in a folder.
     pub(crate) boot: PathBuf,
@@ -42,6 +43,51 @@ pub(crate) struct Card {
     pub(crate) root: PathBuf,
     /// `nightjar.toml`.
     pub(crate) settings: String,
+}
+
+/// A card from parts that others made.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Order {
+    pub(crate) board: String,
+    pub(crate) card: Card,
+    /// The file of its settings.
+    pub(crate) settings: Option<PathBuf>,
+    pub(crate) out: PathBuf,
+}
+
+/// Writes it; packed where the file's name says so.
+pub(crate) fn order(order: &Order) -> Result<(), Failure> {
+    let facts = board(&order.board)?;
+    tool::require(&[("mke2fs", "e2fsprogs")])?;
+    let read = |path: &PathBuf| fs::read_to_string(path).map_err(|error| trouble(path, &error));
+    let settings = order.settings.as_ref().map(read).transpose()?;
+    let settings = settings.unwrap_or_else(|| image_core::settings::TEMPLATE.into());
+    let card = Card { boot: order.card.boot.clone(), root: order.card.root.clone(), settings };
+    if order.out.extension().is_none_or(|it| it != "gz") {
+        return write(&card, &facts, &order.out);
+    }
+    let plain = order.out.with_extension("");
+    write(&card, &facts, &plain)?;
+    let done = pack(&plain, &order.out);
+    let _ = fs::remove_file(&plain);
+    done
+}
+
+/// Packs an image, the same bytes each time: no name, no time.
+pub(crate) fn pack(plain: &Path, out: &Path) -> Result<(), Failure> {
+    let part = out.with_extension("part");
+    let packed = || -> io::Result<()> {
+        let file = GzBuilder::new().write(File::create(&part)?, Compression::best());
+        let mut file = BufWriter::with_capacity(1 << 20, file);
+        io::copy(&mut BufReader::with_capacity(1 << 20, File::open(plain)?), &mut file)?;
+        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
+        file.sync_all()?;
+        fs::rename(&part, out)
+    };
+    packed().map_err(|error| {
+        let _ = fs::remove_file(&part);
+        trouble(out, &error)
+    })
 }
 
 /// The facts of a board of this name.

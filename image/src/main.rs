@@ -5,7 +5,9 @@ mod args;
 mod boot;
 mod build;
 mod card;
+mod clock;
 mod failure;
+mod flash;
 mod model;
 mod program;
 mod screen;
@@ -46,6 +48,11 @@ fn run(command: Command, screen: &Arc<Mutex<Screen>>) -> Result<(), Failure> {
         Command::Build(options) => build::run(&options, screen)?,
         Command::Boot(options) => boot::run(&options, screen)?,
         Command::Sign(order) => order.run(screen)?,
+        Command::Image(order) => {
+            card::order(&order)?;
+            screen::lock(screen).say(&format!("The card's image is {}", order.out.display()));
+        }
+        Command::Flash(options) => flash::run(&options, screen)?,
         Command::Try(options) => trial::run(&options, screen)?,
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! else on the network is asked, and its host is named before it is.
 
 use crate::failure::Failure;
-use crate::screen::{self, Screen};
+use crate::screen::{self, Screen, bar};
 use aws_lc_rs::digest::{Context, SHA256};
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -152,20 +152,12 @@ fn copy(mut body: impl Read, part: &Path, screen: &Mutex<Screen>) -> io::Result<
         done += read as u64;
         let mut screen = screen::lock(screen);
         if screen.is_terminal() {
-            screen.live(&bar(done));
+            screen.live(&bar(done, BYTES));
         }
     }
     file.sync_all()?;
     screen::lock(screen).rest();
     Ok(hex(digest.finish().as_ref()))
-}
-
-/// `[#####.....]  52 %`
-fn bar(done: u64) -> String {
-    const CELLS: usize = 40;
-    let percent = usize::try_from((done * 100 / BYTES).min(100)).unwrap_or(100);
-    let full = percent * CELLS / 100;
-    format!("[{}{}] {percent:3} %", "#".repeat(full), ".".repeat(CELLS - full))
 }
 
 fn is_pinned(path: &Path) -> io::Result<bool> {
@@ -192,13 +184,6 @@ mod tests {
         for (url, host) in [("http://a:1/x", "a:1"), ("b/x", "b"), ("", ""), ("https://c?x", "c")] {
             assert_eq!(Source { url: url.into() }.host(), host);
         }
-    }
-
-    #[test]
-    fn the_bar_grows_from_empty_to_full() {
-        assert_eq!(bar(0), format!("[{}]   0 %", ".".repeat(40)));
-        assert_eq!(bar(BYTES), format!("[{}] 100 %", "#".repeat(40)));
-        assert_eq!(bar(BYTES * 2), bar(BYTES));
     }
 
     #[test]

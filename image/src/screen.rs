@@ -55,6 +55,12 @@ impl Screen {
         line.clone_into(&mut self.living);
     }
 
+    /// Words that the answer comes behind.
+    pub(crate) fn prompt(&mut self, words: &str) {
+        self.rest();
+        write(words);
+    }
+
     /// Ends the living line: what follows begins on a fresh one.
     pub(crate) fn rest(&mut self) {
         if self.terminal && !self.living.is_empty() {
@@ -70,6 +76,15 @@ impl Screen {
     }
 }
 
+/// `[#####.....]  52 %`
+pub(crate) fn bar(done: u64, total: u64) -> String {
+    const CELLS: usize = 40;
+    let percent = done.saturating_mul(100) / total.max(1);
+    let percent = usize::try_from(percent.min(100)).unwrap_or(100);
+    let full = percent * CELLS / 100;
+    format!("[{}{}] {percent:3} %", "#".repeat(full), ".".repeat(CELLS - full))
+}
+
 /// To the line's beginning, and clear it.
 const WIPE: &str = "\r\x1b[K";
 
@@ -82,4 +97,17 @@ fn write(text: &str) {
 fn width() -> usize {
     let size = rustix::termios::tcgetwinsize(stdout());
     size.ok().map(|size| usize::from(size.ws_col)).filter(|&it| it > 0).unwrap_or(USUAL_WIDTH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bar;
+
+    #[test]
+    fn the_bar_grows_from_empty_to_full() {
+        assert_eq!(bar(0, 1000), format!("[{}]   0 %", ".".repeat(40)));
+        assert_eq!(bar(1000, 1000), format!("[{}] 100 %", "#".repeat(40)));
+        assert_eq!(bar(2000, 1000), bar(1000, 1000));
+        assert_eq!(bar(0, 0), bar(0, 1));
+    }
 }

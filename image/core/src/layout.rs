@@ -112,6 +112,22 @@ impl Layout {
     }
 }
 
+/// Partitions 1 to 4 as the first sector of a disk with this signature says, where it is one. Their
+/// ends lie after their beginnings, which is all that is promised: any bytes may come in.
+pub fn primary(sector: &[u8; SECTOR], signature: u32) -> Option<[Span; 4]> {
+    let number = |at: usize| Some(u32::from_le_bytes(sector.get(at..at + 4)?.try_into().ok()?));
+    if sector.get(510..)? != [0x55, 0xaa] || number(440)? != signature {
+        return None;
+    }
+    let mut spans = [Span::default(); 4];
+    for (nr, span) in spans.iter_mut().enumerate() {
+        let entry = 446 + 16 * nr;
+        *span = Span { start: number(entry + 8)?, sectors: number(entry + 12)? };
+        span.start.checked_add(span.sectors).filter(|&end| end > span.start && span.start > 0)?;
+    }
+    Some(spans)
+}
+
 const fn align(sector: u32) -> u32 {
     sector.div_ceil(ALIGN) * ALIGN
 }
@@ -160,6 +176,22 @@ mod tests {
         assert_eq!(grown.span(6), layout.span(6));
         assert_eq!(layout.grown(1000), layout);
         assert_eq!(layout.grown(u64::MAX).span(7).unwrap().end(), u32::MAX / ALIGN * ALIGN);
+    }
+
+    #[test]
+    fn a_table_is_read_as_it_was_written_and_no_other() {
+        let layout = qemu();
+        let [(_, first), ..] = layout.encode(7);
+        let read = primary(&first, 7).unwrap();
+        assert_eq!(read, [1, 2, 3, 4].map(|nr| layout.span(nr).unwrap()));
+        assert_eq!((primary(&first, 8), primary(&[0; SECTOR], 0)), (None, None));
+        for entry in [454, 458, 502, 506] {
+            let mut odd = first;
+            odd[entry..entry + 4].fill(0);
+            assert_eq!(primary(&odd, 7), None, "nothing at {entry}");
+            odd[entry..entry + 4].fill(0xff);
+            assert_eq!(primary(&odd, 7), None, "past the end at {entry}");
+        }
     }
 
     #[test]

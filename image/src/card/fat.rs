@@ -3,7 +3,7 @@
 
 use super::trouble;
 use crate::failure::Failure;
-use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions};
+use fatfs::{Dir, FatType, FileSystem, FormatVolumeOptions, FsOptions};
 use fscommon::{BufStream, StreamSlice};
 use image_core::layout::{SECTOR, Span};
 use std::fs::{self, File, OpenOptions};
@@ -48,6 +48,15 @@ pub(super) fn format(label: &str, mib: u32, files: &[Named]) -> Result<Vec<u8>, 
     fatfs::format_volume(&mut bytes, options.volume_label(name)).map_err(failed)?;
     {
         let system = FileSystem::new(&mut bytes, FsOptions::new()).map_err(failed)?;
+        for (path, _) in files {
+            folders(&system, path).map_err(failed)?;
+        }
+        system.unmount().map_err(failed)?;
+    }
+    mend_dots(bytes.get_mut());
+    bytes.set_position(0);
+    {
+        let system = FileSystem::new(&mut bytes, FsOptions::new()).map_err(failed)?;
         for (path, content) in files {
             write(&system, path, content).map_err(failed)?;
         }
@@ -56,21 +65,62 @@ pub(super) fn format(label: &str, mib: u32, files: &[Named]) -> Result<Vec<u8>, 
     Ok(bytes.into_inner())
 }
 
-fn write<T: Read + Write + Seek>(
-    system: &FileSystem<T>,
-    path: &str,
-    bytes: &[u8],
-) -> io::Result<()> {
+/// fatfs 0.3.6 gives `.` and `..` long names, which stand in the slots that are theirs (its issue
+/// 117). While no file has been written yet, what looks like these four slots is these.
+fn mend_dots(volume: &mut [u8]) {
+    const FREE: u8 = 0xe5;
+    for sector in volume.chunks_exact_mut(SECTOR) {
+        if &sector[32..43] == b".          " && &sector[96..107] == b"..         " {
+            sector.copy_within(32..64, 0);
+            sector.copy_within(96..128, 32);
+            sector[64..128].fill(0);
+            (sector[64], sector[96]) = (FREE, FREE);
+        }
+    }
+}
+
+/// Makes the folders of a path; the last of them, and the file's own name.
+fn folders<'s, 'p, T: Read + Write + Seek>(
+    system: &'s FileSystem<T>,
+    path: &'p str,
+) -> io::Result<(Dir<'s, T>, &'p str)> {
     let mut folder = system.root_dir();
     let mut name = path;
     while let Some((first, rest)) = name.split_once('/') {
         folder = folder.create_dir(first)?;
         name = rest;
     }
+    Ok((folder, name))
+}
+
+fn write<T: Read + Write + Seek>(
+    system: &FileSystem<T>,
+    path: &str,
+    bytes: &[u8],
+) -> io::Result<()> {
+    let (folder, name) = folders(system, path)?;
     let mut file = folder.create_file(name)?;
     file.truncate()?;
     file.write_all(bytes)?;
     file.flush()
+}
+
+/// Puts a file into a FAT that lies in memory.
+pub(crate) fn put_file(volume: &mut [u8], name: &str, bytes: &[u8]) -> io::Result<()> {
+    let system = FileSystem::new(Cursor::new(volume), FsOptions::new())?;
+    write(&system, name, bytes)?;
+    system.unmount()
+}
+
+/// A file of a FAT that lies in memory; empty where it is not there.
+pub(crate) fn take_file(volume: &mut [u8], name: &str) -> io::Result<Vec<u8>> {
+    let system = FileSystem::new(Cursor::new(volume), FsOptions::new())?;
+    let mut bytes = Vec::new();
+    match system.root_dir().open_file(name) {
+        Ok(mut file) => file.read_to_end(&mut bytes).map(|_| bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(bytes),
+        Err(error) => Err(error),
+    }
 }
 
 /// An image or a card whose FAT partitions are looked into.

@@ -1,0 +1,490 @@
+//! `nightjar image` and `nightjar flash` from the outside: what is laid out is read by other
+//! programs, and loop devices stand for cards and for disks that must not be touched.
+
+use harness::data::{Scratch, left_out};
+use harness::program::{binary, outcome};
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// Where partitions of a `qemu-arm64` card lie: first sector and sectors.
+const TABLE: &str = "\
+label: dos
+label-id: 0x6e6a0001
+unit: sectors
+sector-size: 512
+card1 : start= 8192, size= 32768, type=e, bootable
+card2 : start= 40960, size= 98304, type=e
+card3 : start= 139264, size= 98304, type=e
+card4 : start= 237568, size= 352256, type=f
+card5 : start= 245760, size= 131072, type=83
+card6 : start= 385024, size= 131072, type=83
+card7 : start= 524288, size= 65536, type=83";
+const BYTES: u64 = 589_824 * 512;
+
+/// A program that is also found where only root looks.
+fn program(name: &str, args: &[&str]) -> Command {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = Command::new(name);
+    command.args(args).env("PATH", format!("{path}:/usr/sbin:/sbin")).env("LC_ALL", "C");
+    command
+}
+
+/// Runs it; its output, where it ended well.
+fn ran(name: &str, args: &[&str]) -> String {
+    let output = outcome(&mut program(name, args));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{name} {args:?}: {said}{}", complaint(&output));
+    said
+}
+
+fn complaint(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Whether all these are installed; said aloud where not.
+fn has(test: &str, names: &[&str]) -> bool {
+    let has = |name: &&&str| program("sh", &["-c", &format!("command -v {name}")]).output();
+    let lacks = names.iter().find(|it| !has(it).is_ok_and(|it| it.status.success()));
+    if let Some(name) = lacks {
+        left_out(test, &format!("no {name}"));
+    }
+    lacks.is_none()
+}
+
+fn nightjar(args: &[&str]) -> Output {
+    outcome(Command::new(binary("nightjar")).args(args))
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of ours")
+}
+
+/// A card's image of small parts, in a folder of its own.
+struct Card {
+    scratch: Scratch,
+    image: PathBuf,
+}
+
+impl Card {
+    fn new(tag: &str) -> Self {
+        let scratch = Scratch::new(tag);
+        let folder = scratch.path();
+        fs::create_dir_all(folder.join("boot/overlays")).expect("a folder");
+        fs::create_dir_all(folder.join("root/etc")).expect("a folder");
+        let kernel: Vec<u8> =
+            (0..3_000_000u32).map(|it| it.to_le_bytes()[it as usize % 3]).collect();
+        fs::write(folder.join("boot/Image.gz"), kernel).expect("a file");
+        fs::write(folder.join("boot/overlays/a name longer than eleven.dtbo"), "x")
+            .expect("a file");
+        fs::write(folder.join("root/etc/os-release"), "NAME=Nightjar\n").expect("a file");
+        fs::write(folder.join("nightjar.toml"), "# Notes stay.\nhostname = \"nightjar\"\n")
+            .expect("a file");
+        ran(
+            "mksquashfs",
+            &[
+                text(&folder.join("root")),
+                text(&folder.join("root.squashfs")),
+                "-quiet",
+                "-no-progress",
+            ],
+        );
+        let image = folder.join("card");
+        let card = Self { scratch, image };
+        card.lay_out(&card.image);
+        card
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    fn lay_out(&self, out: &Path) {
+        let [boot, root, toml] = ["boot", "root.squashfs", "nightjar.toml"].map(|it| self.path(it));
+        let done = nightjar(&[
+            "image",
+            "--board",
+            "qemu-arm64",
+            "--boot",
+            text(&boot),
+            "--root",
+            text(&root),
+            "--toml",
+            text(&toml),
+            "--out",
+            text(out),
+        ]);
+        assert!(done.status.success(), "{}", complaint(&done));
+    }
+
+    /// A partition's bytes as a file of their own.
+    fn part(&self, start: u64, sectors: u64) -> PathBuf {
+        let mut bytes = vec![0; usize::try_from(sectors * 512).expect("it fits")];
+        let image = fs::File::open(&self.image).expect("the image");
+        image.read_exact_at(&mut bytes, start * 512).expect("it is that long");
+        let path = self.path("part");
+        fs::write(&path, bytes).expect("a file");
+        path
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        fs::read(&self.image).expect("the image")
+    }
+}
+
+/// A file on the first FAT of an image or a device.
+fn on_autoboot(image: &Path, name: &str) -> String {
+    ran("mtype", &["-i", &format!("{}@@4M", image.display()), &format!("::{name}")])
+}
+
+#[test]
+fn an_image_is_the_same_twice_and_other_programs_read_every_part() {
+    let test = "an_image_is_the_same_twice_and_other_programs_read_every_part";
+    if !has(
+        test,
+        &["mksquashfs", "unsquashfs", "mke2fs", "e2fsck", "fsck.fat", "mtype", "sfdisk", "gzip"],
+    ) {
+        return;
+    }
+    let card = Card::new("image");
+    let [again, packed, packed_again] = ["again", "a.gz", "b.gz"].map(|it| card.path(it));
+    card.lay_out(&again);
+    assert!(card.bytes() == fs::read(&again).expect("the second"), "two runs are two images");
+    card.lay_out(&packed);
+    card.lay_out(&packed_again);
+    let gz = fs::read(&packed).expect("packed");
+    assert!(gz == fs::read(&packed_again).expect("packed again"), "two packed ones differ");
+    assert!(gz.len() < 4_000_000, "empty parts take {} bytes", gz.len());
+    let unpacked = program("gzip", &["-dc", text(&packed)]).output().expect("gzip runs");
+    assert!(unpacked.stdout == card.bytes(), "gzip reads another image");
+
+    let folder = format!("{}/", card.scratch.path().display());
+    let dump = ran("sfdisk", &["--dump", text(&card.image)]).replace(&folder, "");
+    let lines = dump.lines().filter(|it| !it.is_empty() && !it.starts_with("device:"));
+    let lines: Vec<_> =
+        lines.map(|it| it.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(lines.join("\n"), TABLE);
+    assert_eq!(card.image.metadata().expect("the image").len(), BYTES);
+
+    assert_eq!(
+        on_autoboot(&card.image, "nightjar.toml"),
+        "# Notes stay.\nhostname = \"nightjar\"\n"
+    );
+    assert!(on_autoboot(&card.image, "autoboot.txt").contains("boot_partition=2"));
+    for (start, sectors) in [(8192, 32768), (40960, 98304)] {
+        ran("fsck.fat", &["-n", text(&card.part(start, sectors))]);
+    }
+    let boot = card.part(40960, 98304);
+    ran("mtype", &["-i", text(&boot), "::overlays/a name longer than eleven.dtbo"]);
+    ran("e2fsck", &["-f", "-n", text(&card.part(524_288, 65536))]);
+    let listed = ran("unsquashfs", &["-l", text(&card.part(245_760, 131_072))]);
+    assert!(listed.contains("squashfs-root/etc/os-release"), "{listed}");
+    for empty in [card.part(139_264, 98304), card.part(385_024, 131_072)] {
+        assert!(fs::read(empty).expect("a part").iter().all(|&it| it == 0), "slot B is not empty");
+    }
+}
+
+#[test]
+fn a_file_takes_the_settings_and_nothing_else_changes() {
+    let test = "a_file_takes_the_settings_and_nothing_else_changes";
+    if !has(test, &["mksquashfs", "mke2fs", "mtype", "fsck.fat"]) {
+        return;
+    }
+    let card = Card::new("file");
+    let [packed, out, word] = ["card.img.gz", "out.img", "word"].map(|it| card.path(it));
+    card.lay_out(&packed);
+    for image in [&card.image, &packed] {
+        let done = nightjar(&["flash", text(image), "--file", text(&out)]);
+        assert!(done.status.success(), "{}", complaint(&done));
+        assert!(fs::read(&out).expect("the copy") == card.bytes(), "{}", image.display());
+    }
+    fs::write(&word, "a \"quoted\" \\ phrase\n").expect("a file");
+    let image = text(&packed);
+    let done = nightjar(&[
+        "flash",
+        image,
+        "--file",
+        text(&out),
+        "--wifi",
+        "Home",
+        "--passphrase-file",
+        text(&word),
+        "--country",
+        "DE",
+        "--hostname",
+        "porch",
+    ]);
+    assert!(done.status.success(), "{}", complaint(&done));
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(said.contains("Read back and the same: 288 MiB") && !said.contains("quoted"), "{said}");
+    let toml = on_autoboot(&out, "nightjar.toml");
+    assert!(toml.starts_with("# Notes stay.\nhostname = \"porch\"\n"), "{toml}");
+    assert!(toml.contains("ssid = \"Home\"") && toml.contains("quoted"), "{toml}");
+    let (new, old) = (fs::read(&out).expect("the copy"), card.bytes());
+    let behind = (8192 + 32768) * 512;
+    assert!(new[..8192 * 512] == old[..8192 * 512] && new[behind..] == old[behind..]);
+    assert_eq!(out.metadata().expect("the copy").mode() & 0o777, 0o600, "it holds a passphrase");
+    let first = card.path("first");
+    fs::write(&first, &new[8192 * 512..behind]).expect("a file");
+    ran("fsck.fat", &["-n", text(&first)]);
+}
+
+#[test]
+fn what_is_no_whole_image_is_refused_before_anything_is_written() {
+    let test = "what_is_no_whole_image_is_refused_before_anything_is_written";
+    if !has(test, &["mksquashfs", "mke2fs"]) {
+        return;
+    }
+    let card = Card::new("damaged");
+    let [packed, bad, out] = ["card.img.gz", "bad", "out"].map(|it| card.path(it));
+    card.lay_out(&packed);
+    let (whole, gz) = (card.bytes(), fs::read(&packed).expect("packed"));
+    let mut flipped = gz.clone();
+    flipped[gz.len() / 2] ^= 0x10;
+    let cases: [(&[u8], &str); 6] = [
+        (&whole[..whole.len() / 2], "is damaged: it ends after"),
+        (&gz[..gz.len() - 9], "is damaged"),
+        (&flipped, "is damaged"),
+        (b"", "is no image of a card of Nightjar"),
+        (&[0x55; 4096], "is no image of a card of Nightjar"),
+        (b"\x1f\x8b not gzip at all", "is no image of a card of Nightjar"),
+    ];
+    for (bytes, word) in cases {
+        fs::write(&bad, bytes).expect("a file");
+        let done = nightjar(&["flash", text(&bad), "--file", text(&out)]);
+        let said = complaint(&done);
+        assert!(done.status.code() == Some(1) && said.contains(word), "{said}");
+        assert!(!out.exists() && said.lines().count() == 1, "{said}");
+    }
+    let done = nightjar(&["flash", text(&card.path("nowhere")), "--file", text(&out)]);
+    assert!(complaint(&done).contains("nowhere: No such file"), "{}", complaint(&done));
+    for args in [&["flash", "x", "--yes"][..], &["flash", "x"], &["flash", "x", "--to", "sdb"]] {
+        assert_eq!(nightjar(args).status.code(), Some(2), "{args:?}: nobody can be asked");
+    }
+}
+
+/// A loop device over a file; gone with this.
+struct Loop {
+    node: String,
+    file: PathBuf,
+}
+
+impl Loop {
+    fn new(file: PathBuf, bytes: u64, more: &[&str]) -> Self {
+        let made = fs::File::create(&file).expect("a file");
+        made.set_len(bytes).expect("room");
+        let args = [&["--find", "--show"], more, &[text(&file)]].concat();
+        let node = ran("losetup", &args).trim().to_owned();
+        Self { node, file }
+    }
+
+    fn name(&self) -> &str {
+        self.node.trim_start_matches("/dev/")
+    }
+
+    /// Flashes it without a question.
+    fn flash(&self, image: &Path) -> Output {
+        nightjar(&["flash", text(image), "--to", &self.node, "--yes", "--loop-devices-too"])
+    }
+
+    fn holds(&self, bytes: &[u8]) -> bool {
+        let mut read = vec![0; bytes.len()];
+        let file = fs::File::open(&self.file).expect("the file below");
+        file.read_exact_at(&mut read, 0).expect("it is that long");
+        read == bytes
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = program("losetup", &["--detach", &self.node]).status();
+    }
+}
+
+/// Whether loop devices can be made here.
+fn has_loops(test: &str) -> bool {
+    let root = fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0);
+    let works =
+        root && program("losetup", &["--find"]).output().is_ok_and(|it| it.status.success());
+    if !works {
+        left_out(test, "no root, or no loop devices");
+    }
+    works && has(test, &["mksquashfs", "mke2fs", "mtype", "unshare", "script"])
+}
+
+fn refused(done: &Output, words: &str) {
+    let said = complaint(done);
+    assert!(done.status.code() == Some(1) && said.contains(words), "{words:?} is not in {said:?}");
+}
+
+#[test]
+fn a_drive_is_written_and_read_back() {
+    if !has_loops("a_drive_is_written_and_read_back") {
+        return;
+    }
+    let card = Card::new("drive");
+    let drive = Loop::new(card.path("drive"), BYTES + (8 << 20), &[]);
+    let done = drive.flash(&card.image);
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{said}{}", complaint(&done));
+    assert!(said.contains("Written: 288 MiB") && said.contains("MB/s"), "{said}");
+    assert!(
+        said.contains("Read back and the same") && said.contains("Done: take the card"),
+        "{said}"
+    );
+    assert!(drive.holds(&card.bytes()));
+
+    // On a terminal the drive is chosen by its name, once; settings that were said are not asked for.
+    let ask = |answer: &str| {
+        let command = format!(
+            "{} flash {} --name 'Front door' --loop-devices-too",
+            binary("nightjar").display(),
+            card.image.display()
+        );
+        let mut child = program("script", &["-qec", &command, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script runs");
+        let mut input = child.stdin.take().expect("a pipe");
+        writeln!(input, "{answer}").expect("it listens");
+        let mut said = String::new();
+        child.stdout.take().expect("a pipe").read_to_string(&mut said).expect("text");
+        drop(input);
+        (child.wait().expect("it ends").success(), said)
+    };
+    let (good, said) = ask("no");
+    assert!(!good && said.contains("stopped: nothing was written"), "{said}");
+    assert!(drive.holds(&card.bytes()));
+    let (good, said) = ask(drive.name());
+    assert!(good && said.contains("100 %") && said.contains("Done"), "{said}");
+    assert!(on_autoboot(&drive.file, "nightjar.toml").contains("name = \"Front door\""));
+}
+
+#[test]
+fn drives_that_cannot_be_a_card_are_refused() {
+    if !has_loops("drives_that_cannot_be_a_card_are_refused") {
+        return;
+    }
+    let card = Card::new("cannot");
+    let short = Loop::new(card.path("short"), BYTES - 4096, &[]);
+    refused(&short.flash(&card.image), "is too small: it has 287 MiB, the card takes 288 MiB");
+    let protected = Loop::new(card.path("protected"), BYTES, &["--read-only"]);
+    refused(&protected.flash(&card.image), "write-protected");
+    let plain = Loop::new(card.path("plain"), BYTES, &[]);
+    let image = text(&card.image);
+    refused(&nightjar(&["flash", image, "--to", &plain.node, "--yes"]), "is no removable drive");
+    refused(&nightjar(&["flash", image, "--to", "/dev/null", "--yes"]), "no drive is called");
+    refused(&nightjar(&["flash", image, "--to", text(&plain.file), "--yes"]), "no drive is called");
+    for untouched in [&short, &protected, &plain] {
+        assert!(untouched.holds(&[0; 1 << 20]));
+    }
+}
+
+/// Runs a script of shell in a mount namespace of its own, with what it mounts.
+fn apart(script: &str, args: &[&str]) -> Command {
+    program("unshare", &[&["--mount", "sh", "-euc", script, "apart"], args].concat())
+}
+
+#[test]
+fn a_disk_in_use_is_never_touched() {
+    if !has_loops("a_disk_in_use_is_never_touched") {
+        return;
+    }
+    let card = Card::new("in-use");
+    let disk = Loop::new(card.path("disk"), BYTES, &[]);
+    ran("mke2fs", &["-q", "-t", "ext4", &disk.node]);
+    let before = fs::read(&disk.file).expect("the disk");
+    let folder = card.path("folder");
+    fs::create_dir_all(&folder).expect("a folder");
+    let nightjar = binary("nightjar");
+    let [program, image, folder] = [&nightjar, &card.image, &folder].map(|it| text(it));
+
+    let here = "mount -o ro,noload \"$1\" \"$2\"; shift 2; exec \"$@\"";
+    let flash = [program, "flash", image, "--to", &disk.node, "--yes", "--loop-devices-too"];
+    let args = [&[disk.node.as_str(), folder][..], &flash].concat();
+    refused(&outcome(&mut apart(here, &args)), &format!("is mounted at {folder}"));
+
+    // Mounted where this process cannot see it: the kernel knows.
+    let mut elsewhere = Held::new(apart(
+        "mount -o ro,noload \"$1\" \"$2\"; echo held; read -r end",
+        &[&disk.node, folder],
+    ));
+    refused(&disk.flash(&card.image), "another program uses it");
+    elsewhere.release();
+
+    // Another writer that claimed it.
+    let claimed = OpenOptions::new();
+    let claimed = exclusively(claimed).open(&disk.node).expect("nobody else has it");
+    refused(&disk.flash(&card.image), "another program uses it");
+    drop(claimed);
+    assert!(fs::read(&disk.file).expect("the disk") == before, "it was touched");
+
+    // What a desktop mounted by itself is unmounted.
+    let desktop = "mount -t tmpfs none /run; mkdir -p /run/media/me/card
+                   mount -o ro,noload \"$1\" /run/media/me/card; shift; exec \"$@\"";
+    let done = outcome(&mut apart(desktop, &[&[disk.node.as_str()][..], &flash].concat()));
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(
+        done.status.success() && said.contains("Unmounting /run/media/me/card"),
+        "{said}{}",
+        complaint(&done)
+    );
+    assert!(disk.holds(&card.bytes()));
+}
+
+#[test]
+fn the_disk_this_machine_runs_from_is_never_touched() {
+    let test = "the_disk_this_machine_runs_from_is_never_touched";
+    if !has_loops(test) || !has(test, &["findmnt"]) {
+        return;
+    }
+    let source = ran("findmnt", &["--noheadings", "--output", "SOURCE", "/"]);
+    let Some(node) = source.trim().split('[').next().filter(|it| it.starts_with("/dev/")) else {
+        return left_out(test, "/ is on no device that this process sees");
+    };
+    let card = Card::new("system");
+    let flash = ["flash", text(&card.image), "--to", node, "--yes", "--loop-devices-too"];
+    let done = nightjar(&flash);
+    let said = complaint(&done);
+    assert!(done.status.code() == Some(1), "{said}");
+    assert!(
+        said.contains("this machine runs from it") || said.contains("is a partition"),
+        "{said}"
+    );
+}
+
+/// A process that holds something until it is told to let go.
+struct Held(Child);
+
+impl Held {
+    fn new(mut command: Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let mut line = String::new();
+        let out = child.stdout.as_mut().expect("a pipe");
+        BufReader::new(out).read_line(&mut line).expect("a line");
+        assert_eq!(line, "held\n");
+        Self(child)
+    }
+
+    fn release(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// `O_EXCL` on a block device: for one alone (open(2)).
+fn exclusively(mut options: OpenOptions) -> OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.read(true).custom_flags(rustix::fs::OFlags::EXCL.bits().cast_signed());
+    options
+}
