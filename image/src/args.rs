@@ -182,7 +182,7 @@ impl Command {
             let answers = &mut flash.answers;
             match arg {
                 Arg::Value(image) if flash.image.as_os_str().is_empty() => {
-                    flash.image = image.into()
+                    flash.image = image.into();
                 }
                 Arg::Long("to") => flash.to = Some(parser.value()?.string()?),
                 Arg::Long("file") => flash.file = Some(parser.value()?.into()),
@@ -191,7 +191,7 @@ impl Command {
                 Arg::Long("loop-devices-too") => flash.loops = true,
                 Arg::Long("wifi") => answers.wifi = Some(parser.value()?.string()?),
                 Arg::Long("passphrase-file") => {
-                    answers.passphrase_file = Some(parser.value()?.into())
+                    answers.passphrase_file = Some(parser.value()?.into());
                 }
                 Arg::Long("country") => answers.country = Some(parser.value()?.string()?),
                 Arg::Long("hostname") => answers.hostname = Some(parser.value()?.string()?),

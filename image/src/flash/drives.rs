@@ -235,7 +235,7 @@ impl Machine {
     }
 }
 
-/// Number, place and source of a line of mountinfo (proc_pid_mountinfo(5)).
+/// Number, place and source of a line of `mountinfo` (`proc_pid_mountinfo(5)`).
 fn mount(line: &str) -> Option<(&str, String, String)> {
     let (ours, theirs) = line.split_once(" - ")?;
     let mut ours = ours.split(' ');
