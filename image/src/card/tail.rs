@@ -18,8 +18,12 @@ fn measure(fat: &[u8]) -> Option<usize> {
         return None;
     }
     let data = (reserved + copies * length) * sector + (roots * 32).next_multiple_of(sector);
+    let sectors =
+        Some(word(19)?).filter(|&it| it > 0).or_else(|| Some(word(32)? | word(34)? << 16))?;
+    // Entries behind the last cluster's are no clusters, though marked as taken.
+    let clusters = (sectors * sector).checked_sub(data)? / (cluster * sector);
     let entry = |nr: usize| word(reserved * sector + nr * 2);
-    let last = (2..length * sector / 2).rev().find(|&nr| entry(nr).is_some_and(|it| it != 0));
+    let last = (2..clusters + 2).rev().find(|&nr| entry(nr).is_some_and(|it| it != 0));
     // Cluster 2 is the first.
     Some(data + last.map_or(0, |nr| (nr - 1) * cluster * sector))
 }
