@@ -59,12 +59,13 @@ pub(crate) fn run(flash: &Flash, screen: &Mutex<Screen>) -> Result<(), Failure> 
     }
     let machine = Machine { root: "/".into(), loops: flash.loops };
     let named = flash.to.as_deref().map(|name| judged(&machine, name, &source)).transpose()?;
-    let asked = given.are_none() && !flash.yes;
-    source.put(&if asked { settings::ask(screen)? } else { given })?;
     let drive = match named {
         Some(drive) if flash.yes => drive,
         named => choose(&machine, named, &source, screen)?,
     };
+    may_write(&drive.node())?;
+    let asked = given.are_none() && !flash.yes;
+    source.put(&if asked { settings::ask(screen)? } else { given })?;
     to_drive(&machine, &drive, source, screen)
 }
 
@@ -119,7 +120,6 @@ fn to_drive(
     screen: &Mutex<Screen>,
 ) -> Result<(), Failure> {
     let node = drive.node();
-    may_write(&node)?;
     // What was true when it was asked for may have changed since.
     let drive = &judged(machine, &drive.name, &source)?;
     for point in &drive.mounts {

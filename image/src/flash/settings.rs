@@ -190,7 +190,8 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        let wrong: [(fn(&mut Answers), &str); 8] = [
+        type Spoil = fn(&mut Answers);
+        let wrong: [(Spoil, &str); 8] = [
             (|it| it.wifi = None, "--wifi SSID"),
             (|it| it.wifi = Some("x".repeat(33)), "ssid is"),
             (|it| it.passphrase = Some(Secret("short".into())), "passphrase is 8 to 63"),
