@@ -43,7 +43,7 @@ impl House {
 /// Waits until it has listed an event: its camera, its eye and its store are at work.
 fn until_event(edge: &Program) {
     while !web::get(edge.address("http"), "/api/v1/events").text().contains("\"id\"") {
-        std::thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(50));
     }
 }
 

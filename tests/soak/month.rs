@@ -159,6 +159,7 @@ impl Home {
             clock,
             board: Arc::new(Board::new(&["Front door".to_owned()])),
             door: Door::new(Arc::clone(&store), false),
+            below: None,
             bell,
             vitals: Vitals::default(),
             safe: false,

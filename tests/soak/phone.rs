@@ -205,10 +205,11 @@ impl Link {
         loop {
             match self.session.poll_output(home.moment()) {
                 // What leaves from an address that is gone is lost.
-                Output::Transmit(datagram) if datagram.source != self.there => {}
-                Output::Transmit(datagram) => {
+                Output::Transmit(datagrams) if datagrams.source != self.there => {}
+                Output::Transmit(datagrams) => {
                     let due = home.now() + WAY_MS;
-                    self.flights.push_back((due, false, datagram.contents.to_vec()));
+                    let flights = datagrams.each().map(|bytes| (due, false, bytes.to_vec()));
+                    self.flights.extend(flights);
                 }
                 Output::Work(work) => self.session.handle_reply(answer(home, &work)),
                 Output::Timeout(at) => {
