@@ -379,7 +379,7 @@ fn drives_that_cannot_be_a_card_are_refused() {
     refused(&nightjar(&["flash", image, "--to", "/dev/null", "--yes"]), "no drive is called");
     refused(&nightjar(&["flash", image, "--to", text(&plain.file), "--yes"]), "no drive is called");
     for untouched in [&short, &protected, &plain] {
-        assert!(untouched.holds(&[0; 1 << 20]));
+        assert!(untouched.holds(&vec![0; 1 << 20]));
     }
 }
 

@@ -200,7 +200,7 @@ fn length(change: &Change) -> u64 {
         Change::Opened { pictures, .. } | Change::Improved { pictures, .. } => {
             pictures.thumbnail.len() + pictures.full.len() + 2 * HEADER
         }
-        Change::Closed { .. } => 0,
+        Change::Closed { .. } | Change::Deserted { .. } => 0,
     };
     (pictures + HEADER + EVENT) as u64
 }
