@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { confess, launch, named, open, picture, press } from '../browser/chromium.mjs';
 import { eventually } from '../browser/program.mjs';
-import { BUILT, GUEST, card, network } from './machine.mjs';
+import { BUILT, GUEST, card, digest, network } from './machine.mjs';
 
 const FULL = process.env.NIGHTJAR_FULL !== undefined;
 const CUTS = FULL ? 10 : 2;
@@ -47,6 +47,7 @@ async function update(page, name) {
 test('a card', { timeout: 1_200_000 }, async (t) => {
   network(t);
   const box = card(t, 'card');
+  const slot = digest(box.image);
   box.start();
   t.diagnostic(`its page answered after ${await box.answers()} ms`);
   const page = await phone(t);
@@ -73,6 +74,8 @@ test('a card', { timeout: 1_200_000 }, async (t) => {
       }, 60_000);
     }
   });
+
+  await t.test('has written nothing to what it boots from', () => assert.equal(digest(box.image), slot));
 
   await t.test('takes an update and keeps it, as it is well', async () => {
     await update(page, 'update');

@@ -2,7 +2,8 @@
 // serial line kept, its power cut.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { closeSync, mkdirSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { atEnd, eventually, scratch } from '../browser/program.mjs';
 
@@ -84,6 +85,28 @@ export class Card {
     }, ms);
     return Date.now() - begin;
   }
+}
+
+/** A digest of what slot A boots from, partitions 2 and 5, by the card's own tables. */
+export function digest(image) {
+  const file = openSync(image, 'r');
+  const bytes = (at, count) => {
+    const buffer = Buffer.alloc(count);
+    readSync(file, buffer, 0, count, at);
+    return buffer;
+  };
+  const entry = (sector, nr) => {
+    const [start, sectors] = [8, 12].map((it) => bytes(sector * 512, 512).readUInt32LE(446 + 16 * nr + it));
+    return { start, sectors };
+  };
+  const extended = entry(0, 3).start;
+  const root = entry(extended, 0);
+  const hash = createHash('sha256');
+  for (const { start, sectors } of [entry(0, 1), { ...root, start: root.start + extended }]) {
+    hash.update(bytes(start * 512, sectors * 512));
+  }
+  closeSync(file);
+  return hash.digest('hex');
 }
 
 /** A card of its own for a test, from an image that was built before. */

@@ -11,7 +11,6 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, chown};
-use std::process::Command;
 
 /// The edge writes until its end and leans on the other, so it ends first; in all, below 8 s.
 const EDGE: Terms = Terms { stage: 0, grace_ms: 5_000 };
@@ -64,9 +63,7 @@ fn edge_args(options: &Options, settings: &Settings) -> Vec<OsString> {
     if place.at(MODEL).exists() {
         args.extend(["--model".into(), place.at(MODEL).into()]);
     }
-    if knows(place, "--box ") {
-        args.extend(["--box".into(), place.at("/run/nightjar/box.sock").into()]);
-    }
+    args.extend(["--box".into(), place.at("/run/nightjar/box.sock").into()]);
     for camera in &settings.cameras {
         let named = camera.name.as_ref().map(|name| format!("{name}={}", camera.source));
         args.extend(["--camera".into(), named.unwrap_or_else(|| camera.source.clone()).into()]);
@@ -84,12 +81,6 @@ fn loopback(listen: SocketAddr) -> SocketAddr {
     } else {
         listen
     }
-}
-
-/// Whether this nightjar-edge has the option.
-fn knows(place: &Place, option: &str) -> bool {
-    let help = Command::new(place.at("/usr/bin/nightjar-edge")).arg("--help").output();
-    help.is_ok_and(|it| String::from_utf8_lossy(&it.stdout).contains(option))
 }
 
 /// nightjar-edge's data directory, made and owned by it.
