@@ -654,3 +654,31 @@ fn a_commit_of_which_nobody_knows_ends_in_a_restart_that_finds_out() {
     assert_eq!(trial.poll_output(), Some(Action::Restart(Restart::Plain)));
     assert_eq!(trial.saved().phase, Phase::Trial);
 }
+
+/// nightjar-box ended in its trial and init started it anew: that is not unbroken health.
+#[test]
+fn a_second_start_in_one_trial_ends_it() {
+    let saved = *on_trial().saved();
+    assert_eq!(saved.phase, Phase::Trial);
+    let booted = Booted { slot: Slot::B, trial: true };
+    let mut again = Machine::new(0, &Config { booted, ..config(NEW.version, saved) });
+    assert_eq!(again.poll_output(), Some(Action::Save));
+    assert_eq!(again.saved().phase, Phase::Failed(Why::Restarted));
+    again.handle_done(0, Done::Well);
+    assert_eq!(again.poll_output(), Some(Action::Restart(Restart::Plain)));
+}
+
+/// A wish that nobody here uttered, or a boot partition whose root is the old system's.
+#[test]
+fn a_trial_of_what_was_not_staged_ends_at_once() {
+    let staged = Saved { phase: Phase::Staged { attempts: 1 }, ..*on_trial().saved() };
+    let booted = Booted { slot: Slot::B, trial: true };
+    for (version, saved) in [(OLD.version, staged), (NEW.version, Saved::NONE)] {
+        let mut trial = Machine::new(0, &Config { booted, ..config(version, saved) });
+        assert_eq!(trial.poll_output(), Some(Action::Save));
+        assert_eq!(trial.saved().phase, Phase::Failed(Why::Unexpected));
+        // Whether or not that can be saved.
+        trial.handle_done(0, Done::Badly);
+        assert_eq!(trial.poll_output(), Some(Action::Restart(Restart::Plain)));
+    }
+}
