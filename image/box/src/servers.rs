@@ -155,12 +155,13 @@ mod tests {
             words.join(" ")
         };
         let want = "--data-dir /nowhere/data/edge --signal http://127.0.0.1:80/ \
-                    --http 127.0.0.1:8778";
+                    --http 127.0.0.1:8778 --box /nowhere/run/nightjar/box.sock";
         assert_eq!(line(&Settings::default()), want);
         let text = "name = \"Attic\"\nsignal.url = \"wss://x.example/\"\n[[camera]]\n\
                     name = \"Door\"\nsource = \"demo:\"\n[[camera]]\nsource = \"demo:\"\n";
         let want = "--data-dir /nowhere/data/edge --signal wss://x.example/ --http \
-                    127.0.0.1:8778 --camera Door=demo: --camera demo: --name Attic";
+                    127.0.0.1:8778 --box /nowhere/run/nightjar/box.sock --camera Door=demo: \
+                    --camera demo: --name Attic";
         assert_eq!(line(&image_core::settings::read(text).0), want);
     }
 }
