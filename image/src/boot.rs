@@ -9,8 +9,8 @@
 mod qemu;
 
 use crate::card::Image;
-use crate::failure::Failure;
-use crate::screen::{self, Screen};
+use crate::failure::{Failure, trouble};
+use crate::screen::{Screen, say};
 use crate::tool;
 use image_core::autoboot::Autoboot;
 use qemu::{End, Machine};
@@ -115,12 +115,4 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-fn say(screen: &Mutex<Screen>, line: &str) {
-    screen::lock(screen).say(line);
-}
-
-fn trouble(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::Trouble(format!("{}: {error}", path.display()))
 }

@@ -14,9 +14,9 @@ mod modules;
 mod root;
 
 use crate::card::{self, Card};
-use crate::failure::Failure;
+use crate::failure::{Failure, trouble};
 use crate::model;
-use crate::screen::{self, Screen};
+use crate::screen::{Screen, say};
 use crate::signing::{self, Recipe};
 use crate::tool;
 use image_core::facts::Facts;
@@ -176,7 +176,7 @@ fn boot(
     let _ = fs::remove_dir_all(&boot);
     fs::create_dir_all(&boot).map_err(|error| trouble(&boot, &error))?;
     let image = debian.kernel().join("boot").join(format!("vmlinuz-{}", debian.release()));
-    first::pack(&image, &boot.join(facts.kernel))?;
+    card::pack(&image, &boot.join(facts.kernel))?;
     let modules = debian.kernel().join("lib/modules").join(debian.release());
     let first = kernel.in_order(FIRST_MODULES)?;
     let first: Vec<_> = first.iter().map(|path| modules.join(path)).collect();
@@ -207,12 +207,4 @@ fn about(build: &Build, repository: &Path) -> Result<Vec<(&'static str, String)>
 /// What the card calls itself.
 fn version(build: &Build) -> &str {
     build.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"))
-}
-
-fn say(screen: &Mutex<Screen>, line: &str) {
-    screen::lock(screen).say(line);
-}
-
-fn trouble(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::Trouble(format!("{}: {error}", path.display()))
 }

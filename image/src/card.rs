@@ -7,7 +7,7 @@
 mod fat;
 mod tail;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, trouble};
 use crate::tool;
 use flate2::{Compression, GzBuilder};
 use image_core::autoboot::{Autoboot, Slot};
@@ -73,7 +73,7 @@ pub(crate) fn order(order: &Order) -> Result<(), Failure> {
     done
 }
 
-/// Packs an image, the same bytes each time: no name, no time.
+/// Packs an image or a kernel, the same bytes each time: no name, no time.
 pub(crate) fn pack(plain: &Path, out: &Path) -> Result<(), Failure> {
     let part = out.with_extension("part");
     let packed = || -> io::Result<()> {
@@ -203,8 +203,4 @@ fn data(path: &Path, span: Span) -> Result<(), Failure> {
             .env("E2FSPROGS_FAKE_TIME", MADE),
     )
     .map(|_| ())
-}
-
-fn trouble(path: &Path, error: &io::Error) -> Failure {
-    Failure::Trouble(format!("{}: {error}", path.display()))
 }

@@ -1,6 +1,7 @@
 //! Why the tool ends without having done what was asked: one line for people.
 
 use std::fmt;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// One line, and whether the command itself was wrong.
@@ -29,6 +30,11 @@ impl fmt::Display for Failure {
             Self::Trouble(line) => f.write_str(line),
         }
     }
+}
+
+/// What went wrong with a file or a folder.
+pub(crate) fn trouble(path: &Path, error: &dyn fmt::Display) -> Failure {
+    Failure::Trouble(format!("{}: {error}", path.display()))
 }
 
 impl From<lexopt::Error> for Failure {

@@ -22,6 +22,11 @@ pub(crate) fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
     screen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A line that stays, on a screen that threads share.
+pub(crate) fn say(screen: &Mutex<Screen>, line: &str) {
+    lock(screen).say(line);
+}
+
 impl Screen {
     /// Standard output as it is.
     pub(crate) fn new() -> Self {

@@ -11,7 +11,7 @@ use image_core::manifest::Sum;
 use image_core::version::Version;
 use lexopt::{Arg, Parser, ValueExt};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 pub(crate) use pack::{Recipe, pack};
@@ -114,10 +114,6 @@ fn read_version(parser: &mut Parser) -> Result<Version, Failure> {
     let text = parser.value()?.string()?;
     let wrong = || Failure::Usage(format!("{text:?} is no version such as 1.2.3"));
     Version::parse(&text).ok_or_else(wrong)
-}
-
-fn trouble(path: &Path, error: &dyn std::fmt::Display) -> Failure {
-    Failure::Trouble(format!("{}: {error}", path.display()))
 }
 
 /// Reads `from` to its end into `sink`: its size and digest. `doing` lives on the screen.

@@ -51,6 +51,12 @@ impl Machine {
             date: said("date", &["--utc", "+%F"]),
         }
     }
+
+    /// What is said before the first figure; `load` as [`load`] gives it.
+    pub fn words(&self, load: &str) -> String {
+        let Self { cpu, rustc, commit, date, .. } = self;
+        format!("{cpu}\n{rustc}; commit {commit}; {date}; load average {load}")
+    }
 }
 
 /// The load averages of 1, 5 and 15 minutes.
@@ -105,6 +111,15 @@ pub fn rounded(value: f64) -> String {
         (size, digits) = (size * 10.0, digits + 1);
     }
     format!("{value:.digits$}")
+}
+
+/// A value for people.
+pub fn shown(value: f64) -> String {
+    match value.abs() {
+        0.0..10.0 => format!("{value:.2}"),
+        10.0..1000.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
 }
 
 /// The processor's name; a board has its own in the device tree.

@@ -1,8 +1,8 @@
 //! The path by Buildroot: the pinned tree, fetched and checked once, and our external tree in it.
 
-use super::{Build, say, trouble};
-use crate::failure::Failure;
-use crate::screen::Screen;
+use super::Build;
+use crate::failure::{Failure, trouble};
+use crate::screen::{Screen, say};
 use crate::tool;
 use image_core::facts;
 use std::fs;

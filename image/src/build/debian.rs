@@ -2,7 +2,7 @@
 //! into a folder of ours. apt is told to take that folder for its whole world, so that neither
 //! root nor a foreign architecture on this machine is needed.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, trouble};
 use crate::tool;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -114,8 +114,4 @@ fn apt(program: &str, folder: &Path) -> Command {
     }
     command.arg("-q");
     command
-}
-
-fn trouble(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::Trouble(format!("{}: {error}", path.display()))
 }

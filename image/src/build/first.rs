@@ -43,15 +43,6 @@ pub(crate) fn write(
     packed.finish().and_then(|mut out| out.flush()).map_err(trouble)
 }
 
-/// Packs a kernel; QEMU unpacks it again.
-pub(crate) fn pack(from: &Path, to: &Path) -> Result<(), Failure> {
-    let trouble = |error: io::Error| Failure::Trouble(format!("{}: {error}", to.display()));
-    let out = BufWriter::new(File::create(to).map_err(trouble)?);
-    let mut packed = GzBuilder::new().mtime(0).write(out, Compression::best());
-    packed.write_all(&read(from)?).map_err(trouble)?;
-    packed.finish().and_then(|mut out| out.flush()).map_err(trouble)
-}
-
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(|error| Failure::Trouble(format!("{}: {error}", path.display())))
 }

@@ -3,7 +3,7 @@
 
 use super::cross::PROGRAMS;
 use super::debian::Debian;
-use crate::failure::Failure;
+use crate::failure::{Failure, trouble};
 use crate::tool;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -296,8 +296,4 @@ fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
     let secret = to.ends_with("etc/shadow");
     let mode = fs::Permissions::from_mode(if secret { 0o600 } else { plain });
     fs::set_permissions(to, mode).map_err(|error| trouble(to, &error))
-}
-
-fn trouble(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::Trouble(format!("{}: {error}", path.display()))
 }

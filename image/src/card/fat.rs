@@ -1,8 +1,7 @@
 //! The FAT partitions of a card: made in memory, and read or changed in an image. Every entry is
 //! of 1980: fatfs is built without a clock.
 
-use super::trouble;
-use crate::failure::Failure;
+use crate::failure::{Failure, trouble};
 use fatfs::{Dir, FatType, FileSystem, FormatVolumeOptions, FsOptions};
 use fscommon::{BufStream, StreamSlice};
 use image_core::layout::{SECTOR, Span};

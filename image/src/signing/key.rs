@@ -1,8 +1,7 @@
 //! A key that signs updates: `NAME.key`, 64 hex digits for its owner alone, and `NAME.pub`, 64
 //! hex digits for every card.
 
-use super::trouble;
-use crate::failure::Failure;
+use crate::failure::{Failure, trouble};
 use crate::screen::{self, Screen};
 use aws_lc_rs::encoding::AsBigEndian;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};

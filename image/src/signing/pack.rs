@@ -1,7 +1,7 @@
 //! `nightjar bundle`: two parts, a manifest over them, a signature over that.
 
-use super::{digest, key, trouble};
-use crate::failure::Failure;
+use super::{digest, key};
+use crate::failure::{Failure, trouble};
 use crate::screen::{self, Screen};
 use image_core::bundle;
 use image_core::manifest::{Manifest, Part, Sum, is_board};

@@ -4,6 +4,7 @@ use super::*;
 use crate::args::Command;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 struct Folder(PathBuf);
 

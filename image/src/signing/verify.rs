@@ -1,7 +1,7 @@
 //! `nightjar verify`: what an update says of itself, and whether it is true.
 
-use super::{digest, key, trouble};
-use crate::failure::Failure;
+use super::{digest, key};
+use crate::failure::{Failure, trouble};
 use crate::screen::{self, Screen};
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use image_core::bundle::{self, Piece, Reader};

@@ -1,7 +1,7 @@
 //! The figures as they come, and as rows of a CSV when they are to stay.
 
 use crate::say;
-use harness::figures::{self, Machine, rounded};
+use harness::figures::{self, Machine, rounded, shown};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -76,8 +76,7 @@ impl Report {
     /// Says where it is measured.
     pub(crate) fn new(rounds: usize) -> Self {
         let (machine, load) = (Machine::here(), figures::load());
-        let Machine { cpu, rustc, commit, date, .. } = &machine;
-        say(&format!("{cpu}\n{rustc}; commit {commit}; {date}; load average {load}"));
+        say(&machine.words(&load));
         Self { machine, load, rounds, samples: BTreeMap::new() }
     }
 
@@ -212,14 +211,5 @@ fn median(values: &[f64]) -> Option<f64> {
         0 => None,
         odd if odd % 2 == 1 => Some(sorted[middle]),
         _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
-    }
-}
-
-/// A value for people.
-fn shown(value: f64) -> String {
-    match value.abs() {
-        0.0..10.0 => format!("{value:.2}"),
-        10.0..1000.0 => format!("{value:.1}"),
-        _ => format!("{value:.0}"),
     }
 }

@@ -1,7 +1,7 @@
 //! The figures as they come, and as rows of a CSV when they are to stay.
 
 use crate::say;
-use harness::figures::{self, Machine, rounded};
+use harness::figures::{self, Machine, rounded, shown};
 use std::fmt::Write as _;
 
 /// Where rows stay, from the repository's top.
@@ -38,8 +38,7 @@ impl Report {
     /// Says where it is measured.
     pub(crate) fn new() -> Self {
         let (machine, load) = (Machine::here(), figures::load());
-        let Machine { cpu, rustc, commit, date, .. } = &machine;
-        say(&format!("{cpu}\n{rustc}; commit {commit}; {date}; load average {load}"));
+        say(&machine.words(&load));
         Self { machine, load, rows: Vec::new() }
     }
 
@@ -134,14 +133,5 @@ impl Row {
             "all" => self.ours < self.count as f64,
             most => most.parse().is_ok_and(|most: f64| self.ours > most),
         }
-    }
-}
-
-/// A value for people.
-fn shown(value: f64) -> String {
-    match value.abs() {
-        0.0..10.0 => format!("{value:.2}"),
-        10.0..1000.0 => format!("{value:.1}"),
-        _ => format!("{value:.0}"),
     }
 }

@@ -1,7 +1,7 @@
 //! The figures as they come, and as rows of a CSV when they are to stay.
 
 use crate::{FLAT, say};
-use harness::figures::{self, Machine, rounded};
+use harness::figures::{self, Machine, rounded, shown};
 
 /// Where rows stay, from the repository's top.
 const CSV: &str = "tests/bench/store.csv";
@@ -44,8 +44,7 @@ impl Report {
     /// Says where it is measured.
     pub(crate) fn new() -> Self {
         let (machine, load) = (Machine::here(), figures::load());
-        let Machine { cpu, rustc, commit, date, .. } = &machine;
-        say(&format!("{cpu}\n{rustc}; commit {commit}; {date}; load average {load}"));
+        say(&machine.words(&load));
         Self { machine, load, rows: Vec::new() }
     }
 
@@ -133,14 +132,5 @@ impl Goal {
             Self::Most(most) => format!("<= {most}"),
             Self::Flat => format!("ours <= {FLAT}"),
         }
-    }
-}
-
-/// A value for people.
-fn shown(value: f64) -> String {
-    match value.abs() {
-        0.0..10.0 => format!("{value:.2}"),
-        10.0..1000.0 => format!("{value:.1}"),
-        _ => format!("{value:.0}"),
     }
 }
