@@ -46,7 +46,7 @@ const SCTP_BUFFER_BYTES: usize = 512 * 1024;
 /// UDP's headers.
 const DATAGRAM_BYTES: usize = 1232;
 /// How often the path's round trip is asked for.
-const STATS_EVERY: time::Duration = time::Duration::from_secs(1);
+const STATS_EVERY: time::Duration = time::Duration::from_millis(200);
 /// A session whose channel is not open by then ends, ms.
 pub const OPEN_WITHIN_MS: u64 = 20_000;
 /// A session whose path is lost for so long ends, ms.
@@ -613,6 +613,7 @@ impl Session {
             let buffered = channel.buffered_amount();
             machine.handle_buffered(buffered);
             machine.handle_limit(self.watermark.handle_buffered(now_us, buffered));
+            self.batches.handle_pace(self.watermark.pace_bytes());
             let bodies = &self.bodies;
             let lend = |ask: Ask| bodies.get(&ask).map_or(&[][..], Vec::as_slice);
             match machine.poll_output(&mut self.chunk, lend) {

@@ -13,6 +13,7 @@
 use super::again::Again;
 use super::empty;
 use super::mend::Mend;
+use edge_core::link::watermark::LEAST_PACE_BYTES;
 use edge_core::time;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -28,9 +29,6 @@ use str0m::{Rtc, RtcConfig};
 
 /// Most bytes that leave in one call of the kernel.
 const TOGETHER_BYTES: usize = 32 * 1024;
-/// Bytes that leave in one millisecond: receivers' buffers hold little more (Chromium's 64 KiB).
-const PACE_BYTES: usize = 48 * 1024;
-
 /// Datagrams that leave together.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Datagrams {
@@ -62,6 +60,19 @@ impl From<Transmit> for Datagrams {
 struct Group {
     bytes: Vec<u8>,
     size: usize,
+}
+
+impl Group {
+    /// Takes off the front what fits `room`, if that is one datagram at least.
+    fn split(&mut self, room: usize) -> Option<Self> {
+        let Self { bytes, size } = self;
+        if bytes.len() <= room {
+            return Some(Self { bytes: std::mem::take(bytes), size: *size });
+        }
+        let rest = bytes.split_off(room / *size * *size);
+        let front = std::mem::replace(bytes, rest);
+        (!front.is_empty()).then_some(Self { bytes: front, size: *size })
+    }
 }
 
 /// What waits between a session and its DTLS.
@@ -105,11 +116,19 @@ pub(super) struct Batches {
     path: Option<(SocketAddr, SocketAddr)>,
     /// The millisecond in which some left, and how many bytes.
     left: (time::Instant, usize),
+    /// Bytes that may leave in one millisecond.
+    pace: usize,
 }
 
 impl Batches {
     const fn new(shared: Shared) -> Self {
-        Self { shared, leaving: VecDeque::new(), path: None, left: (time::Instant(0), 0) }
+        let left = (time::Instant(0), 0);
+        Self { shared, leaving: VecDeque::new(), path: None, left, pace: LEAST_PACE_BYTES }
+    }
+
+    /// So many bytes may leave in one millisecond from now on.
+    pub(super) const fn handle_pace(&mut self, bytes: usize) {
+        self.pace = bytes;
     }
 
     /// Takes note of a datagram that str0m sends; whether it leaves with its batch.
@@ -131,8 +150,9 @@ impl Batches {
         if self.left.0 != now {
             self.left = (now, 0);
         }
-        let room = PACE_BYTES - self.left.1;
-        let Group { bytes, size } = self.leaving.pop_front_if(|it| it.bytes.len() <= room)?;
+        let room = self.pace.saturating_sub(self.left.1);
+        let Group { bytes, size } = self.leaving.front_mut()?.split(room)?;
+        self.leaving.pop_front_if(|rest| rest.bytes.is_empty());
         self.left.1 += bytes.len();
         Some(Datagrams { source, destination, bytes, size })
     }
@@ -371,22 +391,29 @@ mod tests {
 
     #[test]
     fn so_many_leave_in_a_millisecond() {
-        let (shared, mut batches) = batches();
-        for _ in 0..200 {
-            lock(&shared).leave(&[23; 1000]);
+        for pace in [LEAST_PACE_BYTES, 3 * LEAST_PACE_BYTES + 1] {
+            let (shared, mut batches) = batches();
+            batches.handle_pace(pace);
+            for number in 0..200 {
+                lock(&shared).leave(&[23, number].repeat(500));
+            }
+            assert!(batches.follow(&datagram(23, 3)));
+            let mut sent = Vec::new();
+            for ms in 5.. {
+                let now = time::Instant(ms);
+                let before = sent.len();
+                while let Some(next) = batches.poll(now) {
+                    sent.extend(next.each().map(|datagram| (datagram.len(), datagram[1])));
+                }
+                let bytes = 1000 * (sent.len() - before);
+                assert!(bytes <= pace, "{bytes} of {pace}");
+                let Some(due) = batches.due() else { break };
+                assert!(bytes + 1000 > pace, "{bytes} of {pace}");
+                assert_eq!(due, now.plus_ms(1));
+            }
+            let whole: Vec<_> = (0..200).map(|number| (1000, number)).collect();
+            assert_eq!(sent, whole, "each of them, in order");
         }
-        assert!(batches.follow(&datagram(23, 3)));
-        let mut sent = 0;
-        for ms in 5.. {
-            let now = time::Instant(ms);
-            let group = |batches: &mut Batches| Some(batches.poll(now)?.bytes.len());
-            let bytes: usize = std::iter::from_fn(|| group(&mut batches)).sum();
-            assert!((1..=PACE_BYTES).contains(&bytes), "{bytes}");
-            sent += bytes;
-            let Some(due) = batches.due() else { break };
-            assert_eq!(due, now.plus_ms(1));
-        }
-        assert_eq!(sent, 200_000);
     }
 
     #[test]

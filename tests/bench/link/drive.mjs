@@ -97,8 +97,8 @@ class Edge {
 
 /** One answerer with one page, through one round. */
 class Bout {
-  constructor(page, answerer, note) {
-    Object.assign(this, { page, answerer, note, token: undefined });
+  constructor(page, answerer, note, number) {
+    Object.assign(this, { page, answerer, note, number, token: undefined });
   }
 
   bench(name, ...words) {
@@ -156,8 +156,9 @@ class Bout {
     this.note('offer-cpu', (spent / wish.offers) * 1e3);
   }
 
+  /** In each round the losses are others, and the same ones for every answerer. */
   async path(name, oneWayMs, lossPercent, seconds) {
-    const relay = await Relay.start(wish.bench, oneWayMs, lossPercent);
+    const relay = await Relay.start(wish.bench, oneWayMs, lossPercent, this.number);
     try {
       await this.open(relay);
       const [spent, bytes] = await this.costOf(() => this.bench('flow', seconds * 1e3, LARGE, 4, this.token));
@@ -204,7 +205,7 @@ async function round(number, kind, page, signal) {
   const note = (measure, value) => sample(number, measure, kind, value);
   try {
     const answerer = kind === 'edge' ? await Edge.start(t, signal, page) : await Peer.start(t, wish.peers[kind]);
-    const bout = new Bout(page, answerer, note);
+    const bout = new Bout(page, answerer, note, number);
     const parts = {
       loopback: () => bout.loopback(),
       offers: () => bout.offers(),

@@ -7,10 +7,10 @@ import { within } from '../../browser/program.mjs';
 /** The page's address in tests/namespace. */
 const HERE = '10.77.0.1';
 
-/** A path with a delay and losses; `near` is where the page sends to, `far` where the answerer does. */
+/** A path with a delay and losses, other ones for another seed; `near` is where the page sends to, `far` where the answerer does. */
 export class Relay {
-  static async start(bench, oneWayMs, lossPercent) {
-    const child = spawn(bench, ['--relay', HERE, `${oneWayMs}`, `${lossPercent}`], { stdio: ['pipe', 'pipe', 'inherit'] });
+  static async start(bench, oneWayMs, lossPercent, seed) {
+    const child = spawn(bench, ['--relay', HERE, `${oneWayMs}`, `${lossPercent}`, `${seed}`], { stdio: ['pipe', 'pipe', 'inherit'] });
     const lines = createInterface({ input: child.stdout });
     const ports = await within(10_000, 'the relay', new Promise((done) => lines.once('line', done)));
     const [near, far] = ports.split(' ').map((port) => `${HERE} ${port}`);

@@ -23,11 +23,11 @@ struct Path {
     random: u64,
 }
 
-/// Relays until it is ended: `ADDRESS DELAY_MS LOSS_PERCENT`; the answerer's address comes on
+/// Relays until it is ended: `ADDRESS DELAY_MS LOSS_PERCENT SEED`; the answerer's address comes on
 /// standard input.
 pub(crate) fn run(words: &[String]) -> Result<(), String> {
-    let usage = "--relay ADDRESS DELAY_MS LOSS_PERCENT";
-    let [address, delay, loss] = words else { return Err(usage.into()) };
+    let usage = "--relay ADDRESS DELAY_MS LOSS_PERCENT SEED";
+    let [address, delay, loss, seed] = words else { return Err(usage.into()) };
     let bind = || UdpSocket::bind((address.as_str(), 0)).map_err(|error| error.to_string());
     let mut path = Path {
         sockets: [bind()?, bind()?],
@@ -35,7 +35,7 @@ pub(crate) fn run(words: &[String]) -> Result<(), String> {
         flights: [VecDeque::new(), VecDeque::new()],
         delay: Duration::from_millis(delay.parse().map_err(|_| usage)?),
         loss_percent: loss.parse().map_err(|_| usage)?,
-        random: 7,
+        random: seed.parse().map_err(|_| usage)?,
     };
     let mut ports = Vec::new();
     for socket in &path.sockets {

@@ -22,6 +22,10 @@ pub const FIRST_BYTES: usize = 64 * 1024;
 pub const LEAST_BYTES: usize = CHUNK_BYTES;
 /// The most, bytes: the session's buffer of 512 KiB, less the chunk that may pass the limit.
 pub const MOST_BYTES: usize = 512 * 1024 - CHUNK_BYTES;
+/// The least and the most bytes that may leave in one millisecond. Receivers' buffers hold little
+/// more than the most (Chromium's 64 KiB); the least is what they empty beside other work.
+pub const LEAST_PACE_BYTES: usize = 8 * 1024;
+const MOST_PACE_BYTES: usize = 48 * 1024;
 /// The shortest while over which is measured, us: receivers acknowledge in bursts.
 const WHILE_US: u64 = 5_000;
 /// Whiles that are remembered.
@@ -92,6 +96,15 @@ impl Watermark {
         // What is acknowledged frees room for one chunk at least, before more is handed over.
         self.busy &= buffered + CHUNK_BYTES >= self.limit / 2;
         self.limit
+    }
+
+    /// How many bytes may leave in one millisecond: the limit's worth in one round trip. What
+    /// leaves in one burst is lost in buffers on its way, and SCTP halves its window for it.
+    pub fn pace_bytes(&self) -> usize {
+        let Some(round_trip_us) = self.round_trip_us else { return LEAST_PACE_BYTES };
+        let bytes = self.limit as u64 * 1000 / round_trip_us.max(1);
+        let bytes = usize::try_from(bytes).unwrap_or(MOST_PACE_BYTES);
+        bytes.clamp(LEAST_PACE_BYTES, MOST_PACE_BYTES)
     }
 
     fn end_while(&mut self, acknowledged: u64, round_trip_us: u64, took_us: u64) {

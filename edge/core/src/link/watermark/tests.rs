@@ -203,6 +203,25 @@ fn whatever_is_told_the_limit_stays_within_its_bounds() {
             let buffered = usize::try_from(dice.below(1 << 20)).expect("small");
             let limit = watermark.handle_buffered(now, buffered);
             assert!((LEAST_BYTES..=MOST_BYTES).contains(&limit), "{limit}");
+            let pace = watermark.pace_bytes();
+            assert!((LEAST_PACE_BYTES..=MOST_PACE_BYTES).contains(&pace), "{pace}");
         }
     }
+}
+
+#[test]
+fn no_pace_is_slower_than_twice_what_the_path_takes() {
+    for (trip_us, rate) in [(200, 20_000_000), (5_000, 30_000_000), (100_000, 4_000_000)] {
+        let mut road = Road::new(trip_us, rate);
+        assert_eq!(road.watermark.pace_bytes(), LEAST_PACE_BYTES, "nothing is known of it");
+        road.watermark.handle_round_trip(trip_us);
+        road.pass(3_000_000, u64::MAX);
+        let pace = road.watermark.pace_bytes() as u64 * 1000;
+        assert!(pace >= rate * 19 / 10 || pace == MOST_PACE_BYTES as u64 * 1000, "{pace}");
+    }
+    let mut road = Road::new(100_000, 50_000_000);
+    road.watermark.handle_round_trip(100_000);
+    road.pass(3_000_000, u64::MAX);
+    assert_eq!(road.limit, MOST_BYTES);
+    assert_eq!(road.watermark.pace_bytes(), LEAST_PACE_BYTES, "half a megabyte in 0.1 s");
 }
