@@ -6,6 +6,8 @@ import { Program, ask, eventually, scratch, startEdge, startSignal, within } fro
 import { Relay, firstAddress, withCandidate } from './relay.mjs';
 
 const EVENTS = 20;
+/** Thumbnails that a phone's screen holds. */
+const SCREEN = 3;
 const SHOWN_WITHIN_MS = 60_000;
 /** Demo cameras that see something within seconds of their start. */
 const CAMERAS = 11;
@@ -60,11 +62,14 @@ async function forget() {
   database.close();
 }
 
-/** Runs in the page: resolves to when it had been opened, and when so many thumbnails were on the screen. */
-function shown(selector, count) {
+/** Runs in the page: resolves to when it had been opened, and when thumbnails were shown: so many, and as many as a screen holds. */
+function shown(selector, count, screen) {
   return new Promise((done) => {
+    let first = null;
     const look = () => {
-      if (document.querySelectorAll(selector).length >= count) done([window.opened, performance.now()]);
+      const seen = document.querySelectorAll(selector).length;
+      if (seen >= screen) first ??= performance.now();
+      if (seen >= count) done([window.opened, first, performance.now()]);
       else requestAnimationFrame(look);
     };
     look();
@@ -99,7 +104,9 @@ export async function timelines(t, { browser, wish, sample }) {
     await page.evaluate(forget);
     for (const relay of relays.splice(0)) relay.stop();
     await page.reload({ waitUntil: 'domcontentloaded' });
-    const [link, end] = await within(SHOWN_WITHIN_MS, 'the thumbnails', page.evaluate(shown, loaded, thumbnails));
+    const showing = page.evaluate(shown, loaded, thumbnails, SCREEN);
+    const [link, screen, end] = await within(SHOWN_WITHIN_MS, 'the thumbnails', showing);
+    sample(round, 'timeline-screen', 'edge', screen - link);
     sample(round, 'timeline', 'edge', end - link);
     sample(round, 'timeline-whole', 'edge', end);
   }
