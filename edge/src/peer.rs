@@ -286,6 +286,7 @@ impl Session {
         destination: SocketAddr,
         bytes: &[u8],
     ) {
+        self.batches.handle_now(now.std);
         let Ok(receive) = Receive::new(Protocol::Udp, source, destination, bytes) else { return };
         let input = Input::Receive(now.std, receive);
         if self.rtc.accepts(&input) {
@@ -339,6 +340,7 @@ impl Session {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Moment) {
+        self.batches.handle_now(now.std);
         let result = self.rtc.handle_input(Input::Timeout(now.std));
         self.end_unless(&result);
         match &mut self.link {
@@ -357,10 +359,12 @@ impl Session {
     /// Takes an answer of the API.
     pub fn handle_reply(&mut self, reply: Reply) {
         self.running = self.running.saturating_sub(1);
-        if reply.client.is_some_and(|client| self.revoked.contains(&client)) {
-            return self.close();
+        if let Some(client) = reply.client {
+            self.handle_client(client);
+            if self.closing {
+                return;
+            }
         }
-        self.client = reply.client.or(self.client);
         let Reply { ask, response, .. } = reply;
         let is_long = response.body.len() > PIECE_BYTES && !self.has_room();
         if let Some(work) = self.tried.remove(&ask).filter(|_| is_long) {
@@ -381,6 +385,14 @@ impl Session {
             self.bodies_bytes += response.body.len();
             self.bodies.insert(ask, response.body);
         }
+    }
+
+    /// Whose token a request bears whose body is still under way.
+    pub fn handle_client(&mut self, client: u64) {
+        if self.revoked.contains(&client) {
+            return self.close();
+        }
+        self.client = Some(client);
     }
 
     /// The API has read of a body that is read as it comes: so many bytes of it may come in all.
@@ -426,6 +438,7 @@ impl Session {
 
     /// The next thing to do.
     pub fn poll_output(&mut self, now: Moment) -> Output {
+        self.batches.handle_now(now.std);
         loop {
             let due = match self.poll_rtc(now) {
                 Step::Again => continue,
@@ -528,13 +541,15 @@ impl Session {
         match &mut self.link {
             Link::Nightjar(_, machine) => match machine.handle_message(now.ms, &data.data) {
                 Heard::Nothing => {}
-                Heard::Head { ask, head, streamed } => {
+                Heard::Head { ask, head, streamed, whole } => {
                     let (body, label) = (Vec::new(), Label::Nightjar);
                     let mut work = Work { ask, head, body, inflow: None, label };
                     if streamed {
                         let (inlet, outlet) = inflow::pipe();
                         work.inflow = Some(outlet);
                         self.streaming.insert(ask, inlet);
+                        self.waiting.push_back(work);
+                    } else if whole {
                         self.waiting.push_back(work);
                     } else {
                         self.arriving.insert(ask, work);

@@ -39,7 +39,7 @@ function seeded(seed) {
   };
 }
 
-test('a request goes out as HEAD and LAST and its answer comes back whole', () => {
+test('a request goes out as HEAD and LAST, or as a HEAD alone, and its answer comes back whole', () => {
   const requester = new Requester(0, { firstTicket: 0xffff_ffff });
   const request = { method: 'PUT', path: '/api/v1/device', token: 'ab', ifNoneMatch: '"1"', body: json({ name: 'x' }) };
   const ticket = requester.request(0, request);
@@ -52,6 +52,9 @@ test('a request goes out as HEAD and LAST and its answer comes back whole', () =
   const [response] = drain(requester);
   assert.deepEqual([response.ticket, response.head.status, readJson(response.body)], [ticket, 201, [1]]);
   assert.equal(requester.request(6, { method: 'GET', path: '/' }), 0, 'tickets wrap');
+  const bare = sent(drain(requester));
+  assert.deepEqual(bare.map(({ kind }) => kind), ['HEAD'], 'nothing follows where there is no body');
+  assert.deepEqual(readJson(bare[0].piece), { method: 'GET', path: '/', length: 0 });
 });
 
 test('many requests with seeded delays each get their own answer', () => {

@@ -5,6 +5,7 @@
 //!  ----> Collecting ----> Asked ----------------> Heading ---------> Sending ----->  (free)
 //!            | bad head, too long, too many          ^
 //!            +---------------------------------------+        CANCEL: free from anywhere
+//!            | (a HEAD that says that no body follows asks at once)
 //!            | (a streamed body is handed on as it comes, within what handle_room granted)
 //!            +----> Streaming ----> Asked;  an answer may come before its LAST
 //! ```
@@ -69,6 +70,8 @@ pub enum Heard<'a> {
         /// Whether its body is to be passed on as it comes, and an answer may come before its
         /// end; of it 64 KiB may come unasked, as of any, and more once there is room.
         streamed: bool,
+        /// Whether it is whole and wants its answer: no body follows.
+        whole: bool,
     },
     /// A piece of its body, to be appended.
     Piece {
@@ -398,27 +401,28 @@ impl Responder {
         let ask = Ask(self.next_ask);
         let head = RequestHead::parse(json);
         let streamed = head.as_ref().is_some_and(|head| is_streamed(&head.method, &head.path));
-        let length = head.as_ref().and_then(|head| head.length).unwrap_or(0) as usize;
+        let length = head.as_ref().and_then(|head| head.length);
+        let whole = length == Some(0) && !streamed;
         let state = if self.tickets.len() >= OPEN_TICKETS {
             State::Heading(Answer::refusal(429, MANY_OPEN))
         } else if head.is_none() {
             State::Heading(Answer::refusal(400, BAD_HEAD))
         } else if streamed {
             State::Streaming(Stream { bytes: 0, room: UNASKED_BYTES, due: false })
-        } else if length > BODY_BYTES {
+        } else if length.is_some_and(|length| length as usize > BODY_BYTES) {
             State::Heading(Answer::refusal(413, LONG_BODY))
         } else {
             let range = head.as_ref().and_then(RequestHead::range);
-            State::Collecting { bytes: 0, range }
+            if whole { State::Asked(range) } else { State::Collecting { bytes: 0, range } }
         };
-        let wanted = matches!(state, State::Collecting { .. } | State::Streaming(_));
+        let wanted = !matches!(state, State::Heading(_));
         if self.tickets.push(Ticket { number, ask, state }).is_err() {
             self.closing = Some(Reason::Flooded);
             return Heard::Nothing;
         }
         self.next_ask = self.next_ask.wrapping_add(1);
         match head {
-            Some(head) if wanted => Heard::Head { ask, head, streamed },
+            Some(head) if wanted => Heard::Head { ask, head, streamed, whole },
             _ => Heard::Nothing,
         }
     }

@@ -89,8 +89,9 @@ export class Requester {
     const resumable = method === 'GET' && from === undefined;
     const partial = resumable ? this.#partials?.take(path) : undefined;
     const range = partial ? { from: partial.bytes, if_range: partial.head.etag } : { from, if_range: ifRange };
-    const streamed = length > 0 ? { length } : {};
-    const head = utf8.encode(JSON.stringify({ method, path, token, if_none_match: ifNoneMatch, ...streamed, ...range }));
+    const bare = length === 0 && body.length === 0;
+    const following = length > 0 || bare ? { length } : {};
+    const head = utf8.encode(JSON.stringify({ method, path, token, if_none_match: ifNoneMatch, ...following, ...range }));
     if (head.length > HEAD_BYTES) throw new TypeError(`a request head of ${head.length} bytes`);
     if (body.length > REQUEST_BYTES) throw new TypeError(`a request body of ${body.length} bytes`);
     if (length > STREAM_BYTES) throw new TypeError(`a streamed body of ${length} bytes`);
@@ -99,6 +100,7 @@ export class Requester {
     this.#open.set(ticket, { path, resumable, partial, head: null, pieces: [], bytes: 0 });
     if (this.#told === null) this.#credit();
     this.#transmit(emit(ticket, 'HEAD', head));
+    if (bare) return ticket;
     if (length > 0) {
       this.#streams.set(ticket, { length, sent: 0, room: UNASKED_BYTES, wanted: false });
       return ticket;

@@ -86,6 +86,24 @@ fn one_request_one_answer() {
 }
 
 #[test]
+fn a_head_that_says_that_no_body_follows_is_a_whole_request() {
+    for (rest, wanted) in [("", 200), (",\"from\":1", 206)] {
+        let mut box_ = Responder::new(Instant(0));
+        let json = format!(r#"{{"method":"GET","path":"/","length":0{rest}}}"#);
+        let head_of_it = chunk(7, Kind::Head, json.as_bytes());
+        let opened = box_.handle_message(Instant(0), &head_of_it);
+        let Heard::Head { ask, whole: true, .. } = opened else { panic!("{opened:?}") };
+        let last = chunk(7, Kind::Last, b"more");
+        assert_eq!(box_.handle_message(Instant(0), &last), Heard::Nothing, "it is asked already");
+        assert!(box_.handle_answer(ask, head(2)));
+        let sent = drain(&mut box_, b"{}");
+        assert_eq!(status(&sent[0].2), wanted);
+        assert_eq!(sent.last().expect("a body").1, Kind::Last);
+        assert_eq!(box_.collecting_bytes, 0);
+    }
+}
+
+#[test]
 fn small_answers_overtake_bulk_and_bulk_takes_turns() {
     let mut box_ = Responder::new(Instant(0));
     let body = vec![1; 5 * PIECE_BYTES];
@@ -484,8 +502,12 @@ impl Pair {
             0..=3 if self.wishes.len() < OPEN_TICKETS => {
                 let body = if self.dice.below(3) == 0 { self.dice.index(60_000) } else { 0 };
                 let from = (self.dice.below(3) == 0).then(|| self.dice.index(90_000));
-                self.wishes.insert(*next_ticket, Wish { body, from, ..Wish::default() });
+                // Where it is said that there is no body, nothing is sent of one.
+                let bare = body == 0 && self.dice.below(2) == 0;
+                let sent = usize::from(bare);
+                self.wishes.insert(*next_ticket, Wish { body, from, sent, ..Wish::default() });
                 let rest = from.map(|from| format!(",\"from\":{from}")).unwrap_or_default();
+                let rest = if bare { rest + ",\"length\":0" } else { rest };
                 let json = format!(r#"{{"method":"GET","path":"/{next_ticket}"{rest}}}"#);
                 self.at_box(chunk(*next_ticket, Kind::Head, json.as_bytes()));
                 *next_ticket += 1;
@@ -518,9 +540,12 @@ impl Pair {
     fn box_hears(&mut self, bytes: &[u8]) {
         match self.responder.handle_message(self.now, bytes) {
             Heard::Nothing => {}
-            Heard::Head { ask, head, .. } => {
+            Heard::Head { ask, head, whole, .. } => {
                 let ticket = head.path[1..].parse().expect("a ticket");
                 self.collected.insert(ask, (ticket, head.from, vec![]));
+                if whole {
+                    self.answers.push((self.now.plus_ms(self.dice.below(300)), ask));
+                }
             }
             Heard::Piece { ask, piece, last } => {
                 let (.., body) = self.collected.get_mut(&ask).expect("a head came first");
