@@ -11,8 +11,9 @@ const GAP_MS: u64 = 2 * BEAT_MS;
 pub const LABEL: &str = "no_data";
 
 /// For so long after it first says a time, the wall clock may still be set: a box without a clock
-/// of its own begins with the time of its last stop.
-const SETTLED_MS: u64 = 60 * 60_000;
+/// of its own begins with the time of its last stop, and a router that lost its power, too, may
+/// take a while to bring the right one.
+const SETTLED_MS: u64 = 24 * 60 * 60_000;
 
 /// The gap before this start, until the wall clock tells how long it was.
 #[derive(Debug)]

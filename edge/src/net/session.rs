@@ -45,6 +45,8 @@ pub(super) enum Note {
     Servers(Vec<SocketAddr>),
     /// An answer of the API.
     Reply(Reply),
+    /// The phone whose request's body is being read.
+    Client(u64),
     /// So many bytes of a request's body may come in all.
     Room(Ask, u32),
     /// JSON for the phone.
@@ -256,6 +258,7 @@ impl Task {
         match note {
             Note::Candidate(line) => self.session.handle_candidate(&line),
             Note::Reply(reply) => self.session.handle_reply(reply),
+            Note::Client(client) => self.session.handle_client(client),
             Note::Room(ask, bytes) => self.session.handle_room(ask, bytes),
             Note::Push(json) => self.session.handle_push(&json),
             Note::Missed => self.session.handle_missed(),

@@ -78,6 +78,10 @@ fn answer(house: &House, work: &Work, session: &Sender<Note>) -> (Response, Opti
     let Some(outlet) = &work.inflow else {
         return (api::answer(house, &principal, &request), client);
     };
+    if let Some(client) = client {
+        // So that to revoke it ends the session while the body comes. It may be over by now.
+        let _ = session.send_blocking(Note::Client(client));
+    }
     let length = work.head.length;
     let bytes = &mut Inflow { outlet, ask: work.ask, length: length.unwrap_or(0), session };
     (api::receive(house, &principal, &request, Upload { length, bytes }), client)

@@ -84,6 +84,8 @@ struct Waiting {
     begun: bool,
     leaving: VecDeque<Group>,
     arrived: VecDeque<Vec<u8>>,
+    /// The time as the session last heard it: str0m tells its DTLS none once it is open.
+    now: Option<Instant>,
 }
 
 impl Waiting {
@@ -124,6 +126,11 @@ impl Batches {
     const fn new(shared: Shared) -> Self {
         let left = (time::Instant(0), 0);
         Self { shared, leaving: VecDeque::new(), path: None, left, pace: LEAST_PACE_BYTES }
+    }
+
+    /// Time has passed.
+    pub(super) fn handle_now(&self, now: Instant) {
+        lock(&self.shared).now = Some(now);
     }
 
     /// So many bytes may leave in one millisecond from now on.
@@ -278,9 +285,11 @@ impl DtlsInstance for Instance {
             // Said again, it only has str0m go on asking.
             DtlsOutput::Packet(packet) if self.holds(packet) => return DtlsOutput::Connected,
             DtlsOutput::ApplicationData(data) => {
-                let Self { inner, mend: Some(mend), .. } = self else { return output };
-                // Where there is no room for it, SCTP sends it later.
-                mend.handle_arrived(data, |packet| drop(inner.send_application_data(packet)));
+                let Self { inner, mend: Some(mend), shared, .. } = self else { return output };
+                if let Some(now) = lock(shared).now {
+                    mend.handle_timeout(now);
+                }
+                mend.handle_arrived(data, |packet| inner.send_application_data(packet).is_ok());
             }
             DtlsOutput::Timeout(_) if self.read_kept() => return DtlsOutput::Connected,
             DtlsOutput::Timeout(_) if self.broken.is_some() => {
@@ -298,9 +307,6 @@ impl DtlsInstance for Instance {
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
         self.broken.take().map_or(Ok(()), Err)?;
         self.inner.handle_timeout(now)?;
-        if let Some(mend) = &mut self.mend {
-            mend.handle_timeout(now);
-        }
         let Some(again) = &mut self.again else { return Ok(()) };
         again.handle_timeout(now);
         while let Some(packet) = again.poll_packet() {
@@ -321,8 +327,13 @@ impl DtlsInstance for Instance {
         if let Some(again) = &mut self.again {
             again.handle_packet(data);
         }
-        if self.mend.as_mut().is_some_and(|mend| !mend.handle_packet(data)) {
-            return Ok(data.len());
+        if let Some(mend) = &mut self.mend {
+            if let Some(now) = lock(&self.shared).now {
+                mend.handle_timeout(now);
+            }
+            if !mend.handle_packet(data) {
+                return Ok(data.len());
+            }
         }
         self.inner.send_application_data(data)
     }
@@ -403,7 +414,9 @@ mod tests {
                 let now = time::Instant(ms);
                 let before = sent.len();
                 while let Some(next) = batches.poll(now) {
-                    sent.extend(next.each().map(|datagram| (datagram.len(), datagram[1])));
+                    sent.extend(
+                        next.each().map(|datagram| (datagram.len(), datagram.get(1).copied())),
+                    );
                 }
                 let bytes = 1000 * (sent.len() - before);
                 assert!(bytes <= pace, "{bytes} of {pace}");
@@ -411,7 +424,7 @@ mod tests {
                 assert!(bytes + 1000 > pace, "{bytes} of {pace}");
                 assert_eq!(due, now.plus_ms(1));
             }
-            let whole: Vec<_> = (0..200).map(|number| (1000, number)).collect();
+            let whole: Vec<_> = (0..200).map(|number| (1000, Some(number))).collect();
             assert_eq!(sent, whole, "each of them, in order");
         }
     }

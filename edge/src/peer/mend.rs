@@ -93,8 +93,9 @@ impl Mend {
         !(found && same)
     }
 
-    /// Takes a packet that has arrived, and sends what it tells to be lost.
-    pub(super) fn handle_arrived(&mut self, packet: &[u8], mut send: impl FnMut(&[u8])) {
+    /// Takes a packet that has arrived, and sends what it tells to be lost, while `send` takes it:
+    /// what it does not take is SCTP's to resend.
+    pub(super) fn handle_arrived(&mut self, packet: &[u8], mut send: impl FnMut(&[u8]) -> bool) {
         let mut at = COMMON_BYTES;
         while let Some((chunk, next)) = chunk_at(packet, at) {
             at = next;
@@ -129,7 +130,7 @@ impl Mend {
         }
     }
 
-    fn resend(&mut self, point: u32, gaps: &[[u8; 4]], send: &mut impl FnMut(&[u8])) {
+    fn resend(&mut self, point: u32, gaps: &[[u8; 4]], send: &mut impl FnMut(&[u8]) -> bool) {
         let Some(gap) = gaps.last() else { return };
         let (_, end) = ends(point, *gap);
         for kept in &mut self.kept {
@@ -137,10 +138,12 @@ impl Mend {
                 break;
             }
             if !kept.arrived && kept.left + OVERTAKEN <= self.latest {
+                if !send(&kept.bytes) {
+                    break;
+                }
                 self.allowed -= 1;
                 self.left += 1;
                 (kept.left, kept.anew) = (self.left, Some(self.now));
-                send(&kept.bytes);
             }
         }
     }

@@ -43,7 +43,10 @@ fn sent(first: u32, count: u32) -> (Mend, Instant) {
 /// The sequence numbers of what an acknowledgement has leave anew.
 fn anew(mend: &mut Mend, sack: &[u8]) -> Vec<u32> {
     let mut left = Vec::new();
-    mend.handle_arrived(sack, |bytes| left.push(numbers(bytes).expect("data").0));
+    mend.handle_arrived(sack, |bytes| {
+        left.push(numbers(bytes).expect("data").0);
+        true
+    });
     left
 }
 
@@ -74,6 +77,19 @@ fn a_burst_is_mended_in_one_round_trip_and_no_faster_than_packets_arrive() {
         mended.extend(some);
     }
     assert_eq!(mended, (10..50).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_not_taken_is_left_to_sctp() {
+    let (mut mend, _) = sent(0, 8);
+    let mut room = 1;
+    let acknowledged = sack(0, &[(4, 7)]);
+    mend.handle_arrived(&acknowledged, |_| {
+        room -= 1;
+        room >= 0
+    });
+    assert!(!mend.handle_packet(&packet(1)), "it has just left");
+    assert!(mend.handle_packet(&packet(2)) && mend.handle_packet(&packet(3)));
 }
 
 #[test]
