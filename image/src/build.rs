@@ -51,8 +51,12 @@ pub(crate) struct Build {
 
 /// Builds it and says where it lies.
 pub(crate) fn run(build: &Build, screen: &Mutex<Screen>) -> Result<(), Failure> {
+    // The modes of files go into the card: they are the same whoever builds it.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let repository = repository()?;
     let facts = card::board(&build.board)?;
+    signing::check_pair(build.public_key.as_deref(), build.key.as_deref())?;
+    number(build)?;
     let folder = cross::target(&repository).join("card").join(&build.board);
     fs::create_dir_all(&folder).map_err(|error| trouble(&folder, &error))?;
     let out =
@@ -83,12 +87,9 @@ fn update(
     let boot = card.root.with_file_name("boot.fat");
     let part = card::boot_part(&card.boot, facts)?;
     fs::write(&boot, part).map_err(|error| trouble(&boot, &error))?;
-    let version = version(build);
     let recipe = Recipe {
         board: build.board.clone(),
-        version: Version::parse(version).ok_or_else(|| {
-            Failure::Usage(format!("a version is three numbers, such as 1.2.3, not {version:?}"))
-        })?,
+        version: number(build)?,
         minimum: Version::default(),
         boot,
         root: card.root.clone(),
@@ -202,6 +203,14 @@ fn about(build: &Build, repository: &Path) -> Result<Vec<(&'static str, String)>
         about.push(("update.pub", read(key)?));
     }
     Ok(about)
+}
+
+/// The same as the three numbers that it has to be.
+fn number(build: &Build) -> Result<Version, Failure> {
+    let version = version(build);
+    Version::parse(version).ok_or_else(|| {
+        Failure::Usage(format!("a version is three numbers, such as 1.2.3, not {version:?}"))
+    })
 }
 
 /// What the card calls itself.

@@ -9,6 +9,7 @@ mod tail;
 
 use crate::failure::{Failure, trouble};
 use crate::tool;
+use crate::whole;
 use flate2::{Compression, GzBuilder};
 use image_core::autoboot::{Autoboot, Slot};
 use image_core::facts::{Facts, Tryboot};
@@ -66,7 +67,7 @@ pub(crate) fn order(order: &Order) -> Result<(), Failure> {
     if order.out.extension().is_none_or(|it| it != "gz") {
         return write(&card, &facts, &order.out);
     }
-    let plain = order.out.with_extension("");
+    let plain = whole::beside(&order.out, ".plain");
     write(&card, &facts, &plain)?;
     let done = pack(&plain, &order.out);
     let _ = fs::remove_file(&plain);
@@ -75,19 +76,14 @@ pub(crate) fn order(order: &Order) -> Result<(), Failure> {
 
 /// Packs an image or a kernel, the same bytes each time: no name, no time.
 pub(crate) fn pack(plain: &Path, out: &Path) -> Result<(), Failure> {
-    let part = out.with_extension("part");
-    let packed = || -> io::Result<()> {
-        let file = GzBuilder::new().write(File::create(&part)?, Compression::best());
+    let packed = |file: &mut File| -> io::Result<()> {
+        let file = GzBuilder::new().write(file, Compression::best());
         let mut file = BufWriter::with_capacity(1 << 20, file);
         io::copy(&mut BufReader::with_capacity(1 << 20, File::open(plain)?), &mut file)?;
         let file = file.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
-        file.sync_all()?;
-        fs::rename(&part, out)
+        file.sync_all()
     };
-    packed().map_err(|error| {
-        let _ = fs::remove_file(&part);
-        trouble(out, &error)
-    })
+    whole::write(out, 0o644, |file, _| packed(file).map_err(|error| trouble(out, &error)))
 }
 
 /// The facts of a board of this name.
@@ -121,30 +117,23 @@ pub(crate) fn boot_part(folder: &Path, facts: &Facts<'_>) -> Result<Vec<u8>, Fai
 
 /// Writes the image to `out`, whole or not at all.
 pub(crate) fn write(card: &Card, facts: &Facts<'_>, out: &Path) -> Result<(), Failure> {
-    let part = out.with_extension("part");
-    let done = assemble(card, facts, &part)
-        .and_then(|()| fs::rename(&part, out).map_err(|error| trouble(out, &error)));
-    if done.is_err() {
-        let _ = fs::remove_file(&part);
-    }
-    done
+    whole::write(out, 0o644, |file, path| assemble(card, facts, file, path))
 }
 
-fn assemble(card: &Card, facts: &Facts<'_>, path: &Path) -> Result<(), Failure> {
+fn assemble(card: &Card, facts: &Facts<'_>, file: &mut File, path: &Path) -> Result<(), Failure> {
     let layout = Layout::new(facts);
     let span = |nr| layout.span(nr).unwrap_or_default();
     let autoboot = fat::format("AUTOBOOT", facts.autoboot_mib, &first_files(card, facts)?)?;
     let root = fs::read(&card.root).map_err(|error| trouble(&card.root, &error))?;
     let boot = boot_part(&card.boot, facts)?;
-    let mut file = File::create(path).map_err(|error| trouble(path, &error))?;
-    let whole = u64::from(layout.sectors()) * image_core::layout::SECTOR as u64;
-    file.set_len(whole).map_err(|error| trouble(path, &error))?;
+    let bytes = u64::from(layout.sectors()) * image_core::layout::SECTOR as u64;
+    file.set_len(bytes).map_err(|error| trouble(path, &error))?;
     for (sector, bytes) in layout.encode(SIGNATURE) {
-        put(&mut file, Span { start: sector, sectors: 1 }, &bytes, "the partition table")?;
+        put(file, Span { start: sector, sectors: 1 }, &bytes, "the partition table")?;
     }
-    put(&mut file, span(1), &autoboot, "AUTOBOOT")?;
-    put(&mut file, span(2), &boot, "the boot part")?;
-    put(&mut file, span(5), &root, "the root file system")?;
+    put(file, span(1), &autoboot, "AUTOBOOT")?;
+    put(file, span(2), &boot, "the boot part")?;
+    put(file, span(5), &root, "the root file system")?;
     data(path, span(7))?;
     file.sync_all().map_err(|error| trouble(path, &error))
 }

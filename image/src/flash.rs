@@ -15,11 +15,12 @@ mod writer;
 use crate::clock::Stopwatch;
 use crate::failure::Failure;
 use crate::screen::{self, Screen, bar};
+use crate::whole;
 use drives::{Drive, Machine};
 use rustix::fs::OFlags;
 pub(crate) use settings::Answers;
 use source::Source;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -120,8 +121,13 @@ fn to_drive(
     screen: &Mutex<Screen>,
 ) -> Result<(), Failure> {
     let node = drive.node();
-    // What was true when it was asked for may have changed since.
-    let drive = &judged(machine, &drive.name, &source)?;
+    // What was true when it was asked for may have changed since: another drive may have its name.
+    let now = judged(machine, &drive.name, &source)?;
+    if !drive.is(&now) {
+        let line = format!("{} is another drive now: nothing was written", node.display());
+        return Err(Failure::Trouble(line));
+    }
+    let drive = &now;
     for point in &drive.mounts {
         screen::lock(screen).say(&format!("Unmounting {}", point.display()));
         rustix::mount::unmount(point, rustix::mount::UnmountFlags::empty()).map_err(|error| {
@@ -174,19 +180,8 @@ const PROTECTED: &str = "it is write-protected: look for a switch at the card's 
 
 /// Writes a file of the same bytes as a card, whole or not at all.
 fn to_file(source: Source, path: &Path, screen: &Mutex<Screen>) -> Result<(), Failure> {
-    let part = path.with_extension("part");
-    let made = |error: io::Error| Failure::Trouble(format!("{}: {error}", path.display()));
-    let mut options = OpenOptions::new();
     // It may hold a passphrase.
-    options.read(true).write(true).create(true).truncate(true).mode(0o600);
-    let done = options.open(&part).map_err(made).and_then(|mut file| {
-        copy(source, &mut file, path, screen)?;
-        fs::rename(&part, path).map_err(made)
-    });
-    if done.is_err() {
-        let _ = fs::remove_file(&part);
-        return done;
-    }
+    whole::write(path, 0o600, |file, _| copy(source, file, path, screen))?;
     screen::lock(screen).say(&format!("The image is {}", path.display()));
     Ok(())
 }

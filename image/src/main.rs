@@ -15,6 +15,7 @@ mod signing;
 mod status;
 mod tool;
 mod trial;
+mod whole;
 
 use args::Command;
 use failure::Failure;

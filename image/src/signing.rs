@@ -14,6 +14,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+pub(crate) use key::check_pair;
 pub(crate) use pack::{Recipe, pack};
 
 /// Bytes read at a time.

@@ -43,6 +43,12 @@ pub(super) struct Drive {
 }
 
 impl Drive {
+    /// Whether `other` is the same one, as far as can be told from outside.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        let Self { name, number, title, bytes, mounts: _ } = self;
+        (name, number, title, *bytes) == (&other.name, &other.number, &other.title, other.bytes)
+    }
+
     /// Its file.
     pub(super) fn node(&self) -> PathBuf {
         Path::new("/dev").join(&self.name)

@@ -59,6 +59,26 @@ pub(super) fn read_secret(path: &Path) -> Result<Ed25519KeyPair, Failure> {
     pair.map_err(|_| trouble(path, &"it is no key"))
 }
 
+/// A public key as a card is to trust it. With the key that signs beside it, the two have to be a
+/// pair: a card that trusts another refuses the update that is made with it.
+pub(crate) fn check_pair(public: Option<&Path>, secret: Option<&Path>) -> Result<(), Failure> {
+    if let Some(path) = public {
+        read(path)?;
+        if path.extension().is_some_and(|it| it == "key") {
+            return Err(trouble(path, &"it is the key that signs; a card gets the .pub beside it"));
+        }
+    }
+    let Some(secret) = secret else { return Ok(()) };
+    let pair = read_secret(secret)?;
+    match public {
+        None => Err(trouble(secret, &"a card without --public-key takes no update: name its .pub")),
+        Some(path) if read(path)?[..] != *pair.public_key().as_ref() => {
+            Err(trouble(path, &format!("it is not the public half of {}", secret.display())))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
 /// The 32 bytes of a `.key` or `.pub` file.
 pub(super) fn read(path: &Path) -> Result<[u8; 32], Failure> {
     let text = fs::read_to_string(path).map_err(|error| trouble(path, &error))?;

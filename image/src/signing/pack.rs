@@ -3,10 +3,11 @@
 use super::{digest, key};
 use crate::failure::{Failure, trouble};
 use crate::screen::{self, Screen};
+use crate::whole;
 use image_core::bundle;
 use image_core::manifest::{Manifest, Part, Sum, is_board};
 use image_core::version::Version;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -51,16 +52,9 @@ pub(crate) fn pack(recipe: &Recipe, screen: &Mutex<Screen>) -> Result<(), Failur
     let prefix = prefix.ok_or_else(|| Failure::Trouble("the manifest is too long".into()))?;
     let signature = pair.sign(text.as_bytes());
     let head = [&prefix[..], text.as_bytes(), signature.as_ref()].concat();
-    let mut fresh = recipe.out.clone().into_os_string();
-    fresh.push(".part");
-    let fresh = PathBuf::from(fresh);
-    let done = write(recipe, &manifest, &head, &fresh, screen).and_then(|()| {
-        fs::rename(&fresh, &recipe.out).map_err(|error| trouble(&recipe.out, &error))
-    });
-    if done.is_err() {
-        let _ = fs::remove_file(&fresh);
-        return done;
-    }
+    whole::write(&recipe.out, 0o644, |file, path| {
+        write(recipe, &manifest, &head, file, path, screen)
+    })?;
     let bytes = head.len() as u64 + manifest.boot.bytes + manifest.root.bytes;
     let Recipe { board, version, out, .. } = recipe;
     let line = format!("{} brings {version} to {board}, {bytes} bytes", out.display());
@@ -72,10 +66,10 @@ fn write(
     recipe: &Recipe,
     manifest: &Manifest<'_>,
     head: &[u8],
+    file: &mut File,
     path: &Path,
     screen: &Mutex<Screen>,
 ) -> Result<(), Failure> {
-    let mut file = File::create(path).map_err(|error| trouble(path, &error))?;
     file.write_all(head).map_err(|error| trouble(path, &error))?;
     for part in Part::ALL {
         if read(recipe, part, screen, &mut |data| file.write_all(data))? != manifest.sum(part) {
