@@ -54,7 +54,8 @@ export class Feed extends EventTarget {
     const saved = await this.#store.events(this.#device.id);
     this.synced_ms = (await this.#store.meta(`synced/${this.#device.id}`)) ?? null;
     this.#device.status ??= (await this.#store.meta(`status/${this.#device.id}`)) ?? null;
-    if (!this.fresh) this.#all.restore(saved);
+    // What the device has told since it connected is newer than any copy.
+    if (!this.#begun) this.#all.restore(saved);
     this.restored = true;
     this.#changed();
   }

@@ -22,8 +22,9 @@ export class System {
   #state = null;
   /** The bundle on its way: {sent, total, abort}. */
   #sending = null;
-  /** Why the last update was not taken. */
+  /** Why the last update was not taken, and what the box said of updates before it. */
   #trouble = '';
+  #before = '';
   #on = false;
   /** This box has nothing below it; asked again on the next link. */
   #none = false;
@@ -123,6 +124,7 @@ export class System {
       });
       if (device !== this.#device) return;
       if (!this.#sending) this.#state = this.#none ? null : state;
+      if (this.#state && this.#isNews(this.#state.update)) this.#trouble = '';
       this.#draw();
     }
     if (this.#none) return;
@@ -131,12 +133,18 @@ export class System {
     if (this.#on) this.#timer = setTimeout(() => this.#look(), pause);
   }
 
+  /** Whether the box has more to say of an update than it had before one was sent. */
+  #isNews(update) {
+    return PASSING.includes(update.state) || (update.state !== 'none' && JSON.stringify(update) !== this.#before);
+  }
+
   async #choose() {
     const [file] = this.#file.files;
     if (!file) return;
     const device = this.#device;
     const sending = { sent: 0, total: file.size, abort: new AbortController() };
     this.#sending = sending;
+    this.#before = JSON.stringify(this.#state?.update);
     this.#trouble = '';
     this.#draw();
     this.#cancel.focus();
@@ -162,6 +170,7 @@ export class System {
       return '';
     } catch (error) {
       if (error.name === 'AbortError') return 'Cancelled. The box is as it was.';
+      if (['lost', 'broken'].includes(error.reason)) return 'The link was lost on the way. Whether the box has the update shows when it is back.';
       return `The update was not taken: ${error.message}`;
     }
   }
