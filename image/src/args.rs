@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::flash::Flash;
 use crate::model;
 use crate::signing;
+use crate::update::Update;
 use lexopt::{Arg, Parser, ValueExt};
 use std::ffi::{OsStr, OsString};
 
@@ -61,6 +62,13 @@ Nightjar's host tool.
         --file        a file in place of a drive
         --yes         asks nothing; needs --to or --file
 
+  nightjar update FILE [--signal URL] [--id ID] [--public-key FILE]
+      Hands a box in this network a new version over WebRTC, and waits until it stays or the
+      old one runs again. Pairs once: a paired phone has to let this computer in.
+        --signal      the box's own server (http://nightjar.local)
+        --id          which box, where there are several
+        --public-key  checks the signature here, too
+
   nightjar --version | --help";
 
 /// What is asked for.
@@ -80,6 +88,8 @@ pub(crate) enum Command {
     Image(Order),
     /// Write a card.
     Flash(Flash),
+    /// Give a box a new version.
+    Update(Update),
     /// Print this text.
     Help(&'static str),
     /// Print the version.
@@ -113,6 +123,7 @@ impl Command {
             }
             Some(Arg::Value(word)) if word == "image" => Self::image(parser),
             Some(Arg::Value(word)) if word == "flash" => Self::flash(parser),
+            Some(Arg::Value(word)) if word == "update" => Self::update(parser),
             Some(other) => Err(other.unexpected().into()),
         }
     }
@@ -209,6 +220,26 @@ impl Command {
             return Err(Failure::Usage("--to and --file exclude each other".into()));
         }
         Ok(Self::Flash(flash))
+    }
+
+    fn update(mut parser: Parser) -> Result<Self, Failure> {
+        let mut update = Update::default();
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Arg::Value(file) if update.bundle.as_os_str().is_empty() => {
+                    update.bundle = file.into();
+                }
+                Arg::Long("signal") => update.signal = parser.value()?.string()?,
+                Arg::Long("id") => update.id = Some(parser.value()?.string()?),
+                Arg::Long("public-key") => update.public_key = Some(parser.value()?.into()),
+                Arg::Long("help") | Arg::Short('h') => return Ok(Self::Help(HELP)),
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        if update.bundle.as_os_str().is_empty() {
+            return Err(Failure::Usage("update needs the file of an update".into()));
+        }
+        Ok(Self::Update(update))
     }
 
     fn model(mut parser: Parser) -> Result<Self, Failure> {

@@ -15,6 +15,7 @@ mod signing;
 mod status;
 mod tool;
 mod trial;
+mod update;
 mod whole;
 
 use args::Command;
@@ -55,6 +56,7 @@ fn run(command: Command, screen: &Arc<Mutex<Screen>>) -> Result<(), Failure> {
         }
         Command::Flash(options) => flash::run(&options, screen)?,
         Command::Try(options) => trial::run(&options, screen)?,
+        Command::Update(options) => update::run(&options, screen)?,
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use std::sync::Mutex;
 
 pub(crate) use key::check_pair;
 pub(crate) use pack::{Recipe, pack};
+pub(crate) use verify::verify;
 
 /// Bytes read at a time.
 const PIECE: usize = 256 * 1024;
@@ -106,7 +107,7 @@ impl Order {
         match self {
             Self::Key(name) => key::make(name, screen),
             Self::Bundle(recipe) => pack(recipe, screen),
-            Self::Verify(file, public_key) => verify::verify(file, public_key.as_deref(), screen),
+            Self::Verify(file, public_key) => verify(file, public_key.as_deref(), screen).map(drop),
         }
     }
 }

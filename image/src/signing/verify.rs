@@ -11,12 +11,19 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Mutex;
 
+/// For which board an update is, and what it brings there.
+#[derive(Debug)]
+pub(crate) struct Says {
+    pub(crate) board: String,
+    pub(crate) version: String,
+}
+
 /// Says what it holds; a failure where something does not hold.
-pub(super) fn verify(
+pub(crate) fn verify(
     path: &Path,
     public_key: Option<&Path>,
     screen: &Mutex<Screen>,
-) -> Result<(), Failure> {
+) -> Result<Says, Failure> {
     let wrong = |what: &dyn std::fmt::Display| trouble(path, what);
     let mut file = File::open(path).map_err(|error| wrong(&error))?;
     let reader = read_head(&mut file).map_err(|error| wrong(&error))?;
@@ -42,16 +49,17 @@ pub(super) fn verify(
         return Err(wrong(&bundle::Wrong::Beyond));
     }
     say("hashes   hold".into());
+    let says = Says { board: board.to_string(), version: version.to_string() };
     let Some(public_key) = public_key else {
         say("signature not looked at: name --public-key".into());
-        return Ok(());
+        return Ok(says);
     };
     let trusted = UnparsedPublicKey::new(&ED25519, key::read(public_key)?);
     if trusted.verify(head.signed, head.signature).is_err() {
         return Err(wrong(&format!("it is not signed by {}", public_key.display())));
     }
     say(format!("signature by {}", public_key.display()));
-    Ok(())
+    Ok(says)
 }
 
 /// Reads the head and not one byte more.
