@@ -173,6 +173,7 @@ fn an_image_is_the_same_twice_and_other_programs_read_every_part() {
         "# Notes stay.\nhostname = \"nightjar\"\n"
     );
     assert!(on_autoboot(&card.image, "autoboot.txt").contains("boot_partition=2"));
+    assert!(on_autoboot(&card.image, "README.txt").contains("named factory-reset"));
     for (start, sectors) in [(8192, 32768), (40960, 98304)] {
         ran("fsck.fat", &["-n", text(&card.part(start, sectors))]);
     }

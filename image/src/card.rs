@@ -26,6 +26,9 @@ pub(crate) const SIGNATURE: u32 = 0x6e6a_0001;
 const MADE: &str = "1767225600";
 const DATA_UUID: &str = "6e696768-746a-4172-8461-746100000001";
 
+/// Whoever puts a card into a computer finds this first.
+const README: &[u8] = include_bytes!("card/README.txt");
+
 /// The boards' facts.
 const BOARDS: &[(&str, &str)] = &[
     ("qemu-arm64", include_str!("../../board/qemu-arm64/facts")),
@@ -147,6 +150,7 @@ fn first_files(card: &Card, facts: &Facts<'_>) -> Result<Vec<(String, Vec<u8>)>,
         Tryboot::Firmware | Tryboot::File => choice.text().into(),
     };
     let mut files = vec![
+        ("README.txt".into(), README.into()),
         ("autoboot.txt".into(), choice),
         ("nightjar.toml".into(), card.settings.clone().into_bytes()),
     ];

@@ -1,8 +1,10 @@
-//! The FAT partitions of a card: made in memory, and read or changed in an image. Every entry is
-//! of 1980: fatfs is built without a clock.
+//! The FAT partitions of a card: made in memory, and read or changed in an image. Every file is of
+//! the day that everything on a card is of, so that two builds are equal.
 
 use crate::failure::{Failure, trouble};
-use fatfs::{Dir, FatType, FileSystem, FormatVolumeOptions, FsOptions};
+use fatfs::{
+    Date, DateTime, Dir, FatType, FileSystem, FormatVolumeOptions, FsOptions, Time, TimeProvider,
+};
 use fscommon::{BufStream, StreamSlice};
 use image_core::layout::{SECTOR, Span};
 use std::fs::{self, File, OpenOptions};
@@ -11,6 +13,26 @@ use std::path::{Path, PathBuf};
 
 /// FATs are told apart by their label; the number only has to be the same in each build.
 const VOLUME: u32 = 0x6e6a_0001;
+
+/// The day of `MADE`, as FAT writes it: no zone, and no clock of the computer's.
+#[derive(Debug)]
+struct Made;
+
+const DAY: Date = Date { year: 2026, month: 1, day: 1 };
+
+impl TimeProvider for Made {
+    fn get_current_date(&self) -> Date {
+        DAY
+    }
+
+    fn get_current_date_time(&self) -> DateTime {
+        DateTime { date: DAY, time: Time { hour: 0, min: 0, sec: 0, millis: 0 } }
+    }
+}
+
+fn options() -> FsOptions {
+    FsOptions::new().time_provider(&Made)
+}
 
 /// A file's name and bytes.
 type Named = (String, Vec<u8>);
@@ -43,10 +65,10 @@ pub(super) fn format(label: &str, mib: u32, files: &[Named]) -> Result<Vec<u8>, 
     let mut bytes = Cursor::new(vec![0; mib as usize * 1024 * 1024]);
     let mut name = [b' '; 11];
     name.iter_mut().zip(label.bytes()).for_each(|(to, from)| *to = from);
-    let options = FormatVolumeOptions::new().fat_type(FatType::Fat16).volume_id(VOLUME);
-    fatfs::format_volume(&mut bytes, options.volume_label(name)).map_err(failed)?;
+    let volume = FormatVolumeOptions::new().fat_type(FatType::Fat16).volume_id(VOLUME);
+    fatfs::format_volume(&mut bytes, volume.volume_label(name)).map_err(failed)?;
     {
-        let system = FileSystem::new(&mut bytes, FsOptions::new()).map_err(failed)?;
+        let system = FileSystem::new(&mut bytes, options()).map_err(failed)?;
         for (path, _) in files {
             folders(&system, path).map_err(failed)?;
         }
@@ -55,7 +77,7 @@ pub(super) fn format(label: &str, mib: u32, files: &[Named]) -> Result<Vec<u8>, 
     mend_dots(bytes.get_mut());
     bytes.set_position(0);
     {
-        let system = FileSystem::new(&mut bytes, FsOptions::new()).map_err(failed)?;
+        let system = FileSystem::new(&mut bytes, options()).map_err(failed)?;
         for (path, content) in files {
             write(&system, path, content).map_err(failed)?;
         }
@@ -106,14 +128,14 @@ fn write<T: Read + Write + Seek>(
 
 /// Puts a file into a FAT that lies in memory.
 pub(crate) fn put_file(volume: &mut [u8], name: &str, bytes: &[u8]) -> io::Result<()> {
-    let system = FileSystem::new(Cursor::new(volume), FsOptions::new())?;
+    let system = FileSystem::new(Cursor::new(volume), options())?;
     write(&system, name, bytes)?;
     system.unmount()
 }
 
 /// A file of a FAT that lies in memory; empty where it is not there.
 pub(crate) fn take_file(volume: &mut [u8], name: &str) -> io::Result<Vec<u8>> {
-    let system = FileSystem::new(Cursor::new(volume), FsOptions::new())?;
+    let system = FileSystem::new(Cursor::new(volume), options())?;
     let mut bytes = Vec::new();
     match system.root_dir().open_file(name) {
         Ok(mut file) => file.read_to_end(&mut bytes).map(|_| bytes),
@@ -169,7 +191,7 @@ impl Image {
     ) -> io::Result<R> {
         let span = self.span(nr)?;
         let slice = StreamSlice::new(&self.file, span.offset(), span.offset() + span.bytes())?;
-        let system = FileSystem::new(BufStream::new(slice), FsOptions::new())?;
+        let system = FileSystem::new(BufStream::new(slice), options())?;
         let done = act(&system)?;
         system.unmount()?;
         Ok(done)
@@ -189,5 +211,27 @@ impl Image {
         let span = Span { start: number(entry + 8), sectors: number(entry + 12) };
         let is_card = sector[510..] == [0x55, 0xaa] && span.sectors > 0;
         is_card.then_some(span).ok_or_else(|| io::Error::other("this is no card of Nightjar"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_and_folders_are_of_one_day_and_two_builds_are_equal() {
+        let files = [("a.txt".into(), vec![1]), ("overlays/b.dtbo".into(), vec![2; 5000])];
+        let made = || format("BOOT", 16, &files).unwrap();
+        let mut bytes = made();
+        assert!(bytes == made());
+        put_file(&mut bytes, "a.txt", b"changed").unwrap();
+        let system = FileSystem::new(Cursor::new(bytes), options()).unwrap();
+        let root = system.root_dir();
+        let below = root.open_dir("overlays").unwrap();
+        let entries: Vec<_> = root.iter().chain(below.iter()).map(Result::unwrap).collect();
+        let days: Vec<_> =
+            entries.iter().map(|it| (it.created().date, it.modified().date)).collect();
+        assert_eq!(entries.len(), 5, "a.txt, overlays, two dots, b.dtbo");
+        assert!(days.iter().all(|it| *it == (DAY, DAY)), "{days:?}");
     }
 }
