@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { confess, launch, named, open, picture, press } from '../browser/chromium.mjs';
-import { eventually } from '../browser/program.mjs';
-import { BUILT, GUEST, card, digest, network } from './machine.mjs';
+import { eventually, scratch } from '../browser/program.mjs';
+import { BUILT, GUEST, card, digest, network, updater } from './machine.mjs';
 
 const FULL = process.env.NIGHTJAR_FULL !== undefined;
 const CUTS = FULL ? 10 : 2;
@@ -88,17 +88,40 @@ test('a card', { timeout: 1_200_000 }, async (t) => {
     await box.says('firmware: partition 3\n');
     await box.answers();
   });
+
+  await t.test('takes a version from a computer that is let in, and none that is older', async () => {
+    await page.reload();
+    await seen(page);
+    const nightjar = updater(scratch(t));
+    const stranger = await nightjar('card');
+    assert.deepEqual([stranger.code, /let it in from a paired phone/.test(stranger.said)], [1, true], stranger.said);
+    await letIn(page);
+    const older = await nightjar('card');
+    assert.deepEqual([older.code, /the box says no/.test(older.said)], [1, true], older.said);
+    assert.match(older.said, /is paired with the box from now on/);
+  });
 });
 
-test('a card goes back from an update that is never well', { timeout: 900_000, skip: !FULL }, async (t) => {
+/** Lets another phone or computer pair, as the owner does. */
+async function letIn(page) {
+  await press(page, named('tab-home'));
+  await press(page, named('add-phone'));
+  await page.waitForSelector(named('pairing-open'), { visible: true });
+}
+
+test('a card goes back from an update that is never well', { timeout: 1_800_000, skip: !FULL }, async (t) => {
   network(t);
   const box = card(t, 'unwell');
   box.start();
   await box.answers();
   const page = await phone(t);
-  await update(page, 'unwell');
-  await box.says('firmware: partition 3, on trial');
-  await box.says('firmware: partition 2\n', 2, 400_000);
+  const nightjar = updater(scratch(t));
+  await letIn(page);
+  const good = await nightjar('update');
+  assert.deepEqual([good.code, /Version 0\.2\.0 runs now, and stays/.test(good.said)], [0, true], good.said);
+  const bad = await nightjar('unwell');
+  assert.deepEqual([bad.code, /version 0\.2\.0 runs/.test(bad.said)], [1, true], bad.said);
+  assert.ok(box.said.includes('firmware: partition 2, on trial'));
   await words(page, 'the old one runs again', 300_000);
 });
 

@@ -3,6 +3,7 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { atEnd, eventually, scratch } from '../browser/program.mjs';
@@ -85,6 +86,18 @@ export class Card {
     }, ms);
     return Date.now() - begin;
   }
+}
+
+/** Runs `nightjar update` with what `build` made under this name; how it ended and all it said. */
+export function updater(home) {
+  return async (name) => {
+    const env = { ...process.env, XDG_CONFIG_HOME: home };
+    const child = spawn(NIGHTJAR, ['update', join(BUILT, `${name}.nightjar`), '--signal', `http://${GUEST}`], { env });
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (some) => (said += some));
+    const [code] = await once(child, 'close');
+    return { code, said };
+  };
 }
 
 /** A digest of what slot A boots from, partitions 2 and 5, by the card's own tables. */
