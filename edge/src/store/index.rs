@@ -172,6 +172,10 @@ impl Index {
     }
 
     fn over(database: Database, pages: Option<Arc<Pages>>) -> Result<Self> {
+        // They are made together, by a commit that a start need not make again.
+        if database.begin_read()?.open_table(STATE).is_ok() {
+            return Ok(Self { database, pages });
+        }
         let transaction = database.begin_write()?;
         transaction.open_table(EVENTS)?;
         transaction.open_table(OPEN)?;
