@@ -1,20 +1,21 @@
 //! Where everything lies: a redb file that can be lost, because the log can tell it again.
 //!
-//! redb checks its pages when it opens a file, and we have it do so every time: on a damaged one
-//! it may panic later, in places where nothing can be caught. It does not check them on reads,
-//! so every value here carries a CRC32C over its key and itself, and every call is isolated.
+//! On a damaged page redb may panic, also while another panic unwinds, where nothing can be
+//! caught. So it gets none to see: after a clean stop each block has a sum (see [`super::pages`]),
+//! after any other redb checks all pages when it opens the file. It does not check them on reads:
+//! every value here carries a CRC32C over its key and itself, and every call is isolated.
 
-use super::disk::{Disk, How, Medium};
+use super::disk::{Disk, How};
 use super::log::{Location, Log, Position, SEGMENT_HEADER_BYTES};
+use super::pages::{Backend, Pages, Sums};
 use super::record::{Found, Record, Tag, Take, Walk, parse_event, write_event};
 use edge_core::event::{Event, EventId};
 use edge_core::time::UnixMs;
 use redb::{
     AccessGuard, Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    StorageBackend, TableDefinition, WriteTransaction,
+    TableDefinition, WriteTransaction,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -128,47 +129,30 @@ impl State {
     }
 }
 
-/// A file as redb wants it. The data directory's lock is ours, so it needs none of its own.
-#[derive(Debug)]
-struct Pages(Arc<dyn Medium>);
-
-impl StorageBackend for Pages {
-    fn len(&self) -> io::Result<u64> {
-        self.0.length()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, out)
-    }
-
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.0.set_length(length)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-
-    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write(offset, bytes)
-    }
-}
-
 /// The index, open.
 #[derive(Debug)]
 pub(super) struct Index {
     database: Database,
+    /// Its file; none in memory.
+    pages: Option<Arc<Pages>>,
 }
 
 impl Index {
-    /// Opens the index at `path`, or makes an empty one.
-    pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Self> {
+    /// Opens the index at `path`, or makes an empty one. Without sums all of it is checked.
+    pub(super) fn open(disk: &dyn Disk, path: &Path, sums: Option<Sums>) -> Result<Self> {
         isolated(|| {
             let file = disk.open(path, How::Write)?;
             let mut builder = Database::builder();
-            builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-            Self::over(builder.create_with_backend(Pages(file))?)
+            builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(sums.is_none());
+            let pages = Arc::new(Pages::new(file, sums.unwrap_or_default()));
+            let database = builder.create_with_backend(Backend(Arc::clone(&pages)))?;
+            Self::over(database, Some(pages))
         })
+    }
+
+    /// Ends writing, after everything was made to last; what the next start is to hold it against.
+    pub(super) fn seal(&self) -> Option<Sums> {
+        self.pages.as_ref().map(|pages| pages.seal())
     }
 
     /// Lets go of a handle on an index that may be damaged: redb writes once more, and may panic.
@@ -183,18 +167,22 @@ impl Index {
     pub(super) fn in_memory() -> Result<Self> {
         isolated(|| {
             let backend = redb::backends::InMemoryBackend::new();
-            Self::over(Database::builder().create_with_backend(backend)?)
+            Self::over(Database::builder().create_with_backend(backend)?, None)
         })
     }
 
-    fn over(database: Database) -> Result<Self> {
+    fn over(database: Database, pages: Option<Arc<Pages>>) -> Result<Self> {
+        // They are made together, by a commit that a start need not make again.
+        if database.begin_read()?.open_table(STATE).is_ok() {
+            return Ok(Self { database, pages });
+        }
         let transaction = database.begin_write()?;
         transaction.open_table(EVENTS)?;
         transaction.open_table(OPEN)?;
         transaction.open_table(SEGMENTS)?;
         transaction.open_table(STATE)?;
         transaction.commit()?;
-        Ok(Self { database })
+        Ok(Self { database, pages })
     }
 
     /// Starts a batch of changes.

@@ -12,6 +12,7 @@
 use super::disk::{Disk, How};
 use super::index::{Damaged, Index};
 use super::log::{Log, Position, SEGMENT_HEADER_BYTES};
+use super::pages::Sums;
 use super::writer::{Fault, Writer};
 use crate::notice::What;
 use crate::say;
@@ -322,7 +323,7 @@ pub(super) struct Begun {
 impl Begun {
     /// Opens the index and takes in what came after it; or begins a new one.
     pub(super) fn of(disk: &dyn Disk, dir: &Path, log: &Log) -> Result<Self, Damaged> {
-        if let Ok(caught) = Self::catch_up(disk, &dir.join("index.redb"), log) {
+        if let Ok(caught) = Self::catch_up(disk, dir, log) {
             return Ok(caught);
         }
         if log.bytes() > SEGMENT_HEADER_BYTES {
@@ -336,9 +337,10 @@ impl Begun {
         Ok(Self { index, filling, damaged, is_lost: true, is_clean: false })
     }
 
-    fn catch_up(disk: &dyn Disk, path: &Path, log: &Log) -> Result<Self, Damaged> {
-        drop(disk.open(path, How::Read)?);
-        let index = Index::open(disk, path)?;
+    fn catch_up(disk: &dyn Disk, dir: &Path, log: &Log) -> Result<Self, Damaged> {
+        let (path, sums) = (dir.join("index.redb"), Sums::take(disk, dir));
+        drop(disk.open(&path, How::Read)?);
+        let index = Index::open(disk, &path, sums)?;
         let mut batch = index.batch()?;
         let is_whole = batch.state().position == log.synced();
         let mut damaged = batch.replay(log)?;
@@ -359,7 +361,7 @@ impl Begun {
 fn begin(disk: &dyn Disk, dir: &Path, log: &Log) -> Result<(Index, Filling), Damaged> {
     let fresh = dir.join("index.new");
     let _ = disk.remove(&fresh);
-    let index = Index::open(disk, &fresh)?;
+    let index = Index::open(disk, &fresh, None)?;
     index.batch()?.commit(log, 0, false)?;
     let _ = disk.rename(&dir.join("index.redb"), &dir.join("index.bad"));
     Ok((index, Filling { until: log.synced(), done: 0, gone: HashSet::new() }))

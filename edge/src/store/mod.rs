@@ -18,6 +18,7 @@ mod index;
 mod log;
 mod mend;
 mod owner;
+mod pages;
 mod placing;
 mod record;
 mod retention;

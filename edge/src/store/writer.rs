@@ -657,12 +657,24 @@ impl Writer {
     }
 
     /// The clean end.
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         let now = self.clock.unix_ms();
         self.record_refused();
         let closed = self.close_open(now).and_then(|()| self.beat()).and_then(|()| self.harden());
+        let is_hard = closed.is_ok();
         self.note(closed);
         self.save_uses();
+        if is_hard && self.is_whole() {
+            self.seal_index();
+        }
+    }
+
+    /// Spares the next start the check of the index. Where the card does not take it, it checks.
+    fn seal_index(&self) {
+        let Shared { disk, dir, .. } = &*self.shared;
+        if let Some(sums) = self.shared.index().seal() {
+            let _ = sums.leave(&**disk, dir);
+        }
     }
 
     fn error(&self, fault: &Fault) -> Error {

@@ -8,6 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
 const STEPS: usize = 70;
+/// Steps from one clean stop to the next.
+const RESTART_STEPS: usize = 20;
 /// Images of one run; all of them with `NIGHTJAR_FULL=1`.
 const IMAGES: usize = 10_000;
 const ALL_IMAGES: usize = 100_000;
@@ -28,6 +30,9 @@ fn work(seed: u64) -> (History, Vec<DiskChange>) {
             sim.writer.note(Err(writer::Fault::Index));
         }
         note_retention(&sim, &mut history, asked);
+        if step % RESTART_STEPS == RESTART_STEPS - 1 {
+            sim = sim.restart();
+        }
     }
     assert!(history.is_done());
     (history, sim.disk.take_trace())

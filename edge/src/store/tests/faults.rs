@@ -276,5 +276,5 @@ fn everything_is_its_owner_s_alone() {
             }
         }
     }
-    assert_eq!(files, 6, "lock, format, owner.log, index.redb, ballast, one segment");
+    assert_eq!(files, 7, "lock, format, owner.log, index.redb, sums, ballast, one segment");
 }

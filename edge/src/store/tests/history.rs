@@ -67,6 +67,14 @@ impl Sim {
         Ok(Self { disk, writer, store, told })
     }
 
+    /// Stops as the program does when it is told to, and starts again on the same disk.
+    pub(super) fn restart(mut self) -> Self {
+        self.writer.finish();
+        let disk = self.disk.clone();
+        drop(self);
+        Self::open(disk).expect("a store that was closed opens")
+    }
+
     /// When something was shown that is done now, or is not.
     fn shown(&self, done: bool) -> usize {
         if done { self.disk.made() } else { NEVER }

@@ -20,7 +20,8 @@ struct Lived {
 }
 
 impl Lived {
-    fn new() -> Self {
+    /// After a clean stop the next start does not check the index, after any other it does.
+    fn new(is_clean: bool) -> Self {
         let mut sim = Sim::open(Memory::default()).unwrap();
         sim.writer.limits.keep_bytes = 1 << 30;
         let mut events = BTreeMap::new();
@@ -45,9 +46,14 @@ impl Lived {
             };
             parts.insert(*id, entry.parts().map(place).collect());
         }
-        sim.writer.harden().unwrap();
         let disk = sim.disk.clone();
+        if is_clean {
+            sim.writer.finish();
+        } else {
+            sim.writer.harden().unwrap();
+        }
         drop(sim);
+        assert_eq!(disk.contents().named(Path::new("/card/sums")).is_some(), is_clean);
         Self { contents: disk.contents(), events, parts }
     }
 
@@ -66,6 +72,12 @@ impl Lived {
         }
     }
 
+    /// Whether it is as it was recorded.
+    fn is_right(&self, event: &Event) -> bool {
+        let truth = self.events.get(&event.id.0);
+        truth.is_some_and(|(truth, _)| Event { favourite: false, ..event.clone() } == *truth)
+    }
+
     fn look(
         &self,
         contents: Contents,
@@ -74,12 +86,16 @@ impl Lived {
         tally: &mut Tally,
     ) {
         let mut sim = Sim::open(Memory::holding(contents)).expect("a spoilt store opens");
+        sim.writer.limits.keep_bytes = 1 << 30;
+        let first = sim.store.list(&Query { limit: 200, ..Query::default() });
+        let first = first.map_or(Vec::new(), |page| page.events);
+        assert!(first.iter().all(|event| self.is_right(event)), "never a wrong event");
+        // What a reader met is mended a second later.
+        sim.pass(1_000);
+        sim.writer.fill(u64::MAX);
         let listed: BTreeMap<u64, Event> =
             all(&sim.store).into_iter().map(|e| (e.id.0, e)).collect();
-        for (id, event) in &listed {
-            let (truth, _) = self.events.get(id).expect("no event is invented");
-            assert_eq!(&Event { favourite: false, ..event.clone() }, truth);
-        }
+        assert!(listed.values().all(|event| self.is_right(event)), "never a wrong event");
         for (id, (_, held)) in &self.events {
             let id = EventId(*id);
             let thumbnail = sim.store.thumbnail(id).unwrap().map(|picture| picture.bytes);
@@ -141,10 +157,10 @@ impl Hurt {
     }
 }
 
-#[test]
-fn rot_costs_what_it_hits_and_nothing_else() {
+/// Spoils a store that was stopped so, in every way.
+fn rot_after(is_clean: bool) {
     hush_panics(true);
-    let lived = Lived::new();
+    let lived = Lived::new(is_clean);
     let mut random = Random(9);
     let mut tally = Tally::default();
     for (hurt, times) in [(Hurt::Flip, FLIPS), (Hurt::Zero, ZEROED), (Hurt::Short, CUT_SHORT)] {
@@ -158,9 +174,17 @@ fn rot_costs_what_it_hits_and_nothing_else() {
 }
 
 #[test]
-fn an_index_that_rots_while_it_is_open_is_made_anew() {
-    hush_panics(true);
-    let lived = Lived::new();
+fn rot_costs_what_it_hits_and_nothing_else() {
+    rot_after(false);
+}
+
+#[test]
+fn rot_after_a_clean_stop_costs_no_more_though_nothing_is_checked() {
+    rot_after(true);
+}
+
+/// Spoils an index that is open, and more of it each time.
+fn rot_while_open(lived: &Lived) {
     let index = Path::new("/card/index.redb");
     let mut random = Random(4);
     for _ in 0..LIVE_ROT {
@@ -170,12 +194,8 @@ fn an_index_that_rots_while_it_is_open_is_made_anew() {
             sim.disk.spoil(index, random.below(length));
         }
         let shown = sim.store.list(&Query { limit: 200, ..Query::default() });
-        let right = |event: &Event| {
-            let (truth, _) = &lived.events[&event.id.0];
-            Event { favourite: false, ..event.clone() } == *truth
-        };
         let shown = shown.map_or(Vec::new(), |page| page.events);
-        assert!(shown.iter().all(right), "never a wrong event");
+        assert!(shown.iter().all(|event| lived.is_right(event)), "never a wrong event");
         let next = event(sim.next());
         let pictures = Pictures::default();
         sim.writer.record(&[Change::Opened { event: next.clone(), pictures }]);
@@ -184,6 +204,27 @@ fn an_index_that_rots_while_it_is_open_is_made_anew() {
         sim.writer.fill(u64::MAX);
         let listed = all(&sim.store);
         assert_eq!(listed.len(), lived.events.len() + 1);
-        assert!(listed[0] == next && listed[1..].iter().all(right));
+        assert!(listed[0] == next && listed[1..].iter().all(|event| lived.is_right(event)));
     }
+}
+
+#[test]
+fn an_index_that_rots_while_it_is_open_is_made_anew() {
+    hush_panics(true);
+    rot_while_open(&Lived::new(false));
+    rot_while_open(&Lived::new(true));
+}
+
+#[test]
+fn only_a_clean_stop_spares_the_check_and_only_once() {
+    let sums = Path::new("/card/sums");
+    let sim = Sim::open(Memory::holding(Lived::new(true).contents)).unwrap();
+    let disk = sim.disk.clone();
+    assert!(disk.contents().named(sums).is_none(), "a start takes them away");
+    drop(sim);
+    let restarted = Sim::open(disk.clone()).unwrap().restart();
+    assert!(disk.contents().named(sums).is_none());
+    let bad = Path::new("/card/index.bad");
+    assert!(disk.contents().named(bad).is_none(), "the index stands");
+    assert_eq!(restarted.store.figures().unwrap().events, 60);
 }
