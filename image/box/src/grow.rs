@@ -20,12 +20,36 @@ pub(crate) fn grow(place: &Place) -> io::Result<()> {
     let layout = Layout::new(&facts).grown(sectors);
     let Some(span) = layout.span(DATA) else { return Ok(()) };
     let mut card = File::options().read(true).write(true).open(place.at(facts.disk))?;
+    if !begins_as(&mut card, &layout)? {
+        return Err(io::Error::other("the card is laid out in another way than this system's"));
+    }
     write_table(&mut card, &layout)?;
     let data = format!("/sys/class/block/{disk}{}{DATA}/size", facts.partition);
     if number(place, &data)? < u64::from(span.sectors) {
         resize(&card, span.offset(), span.bytes())?;
     }
     Ok(())
+}
+
+/// Whether the partitions on the card begin where `layout` has them, and are as long but for the
+/// last: the system of an update must not move those of the one it replaces.
+fn begins_as(card: &mut (impl Read + Seek), layout: &Layout) -> io::Result<bool> {
+    let table = layout.encode(0);
+    for (nr, (sector, bytes)) in table.iter().enumerate() {
+        let mut there = [0; SECTOR];
+        card.seek(SeekFrom::Start(u64::from(*sector) * SECTOR as u64))?;
+        card.read_exact(&mut there)?;
+        // An entry ends with its start and its length; data and what holds it grow.
+        let grows = |entry: usize| matches!((nr, entry), (0, 3) | (2, 1) | (3, 0));
+        for entry in 0..4 {
+            let at = 446 + 16 * entry;
+            let end = if grows(entry) { at + 12 } else { at + 16 };
+            if there.get(at + 8..end) != bytes.get(at + 8..end) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// The table's four sectors, the innermost first: until the last one is written, the partition is
@@ -129,6 +153,7 @@ mod tests {
             let at = sector as usize * SECTOR;
             card.get_mut()[at..at + SECTOR].copy_from_slice(&bytes);
         }
+        assert!(begins_as(&mut card, &big).unwrap());
         write_table(&mut card, &big).unwrap();
         for (sector, bytes) in big.encode(0x1234_5678) {
             let at = sector as usize * SECTOR;
@@ -137,6 +162,25 @@ mod tests {
         let grown = card.get_ref().clone();
         write_table(&mut card, &big).unwrap();
         assert!(*card.get_ref() == grown);
+        assert!(begins_as(&mut card, &big).unwrap() && begins_as(&mut card, &small).unwrap());
+    }
+
+    #[test]
+    fn a_card_of_another_layout_is_none_to_grow() {
+        let text = include_str!("../../../board/qemu-arm64/facts");
+        let ours = Facts::parse(text).unwrap();
+        for (name, mib) in [("AUTOBOOT_MIB", 4), ("BOOT_MIB", 4), ("ROOT_MIB", 8)] {
+            let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+            let more: u32 = line.split_once('=').unwrap().1.parse::<u32>().unwrap() + mib;
+            let text = text.replace(line, &format!("{name}={more}"));
+            let theirs = Layout::new(&Facts::parse(&text).unwrap());
+            let mut card = Cursor::new(vec![0; theirs.sectors() as usize * SECTOR]);
+            for (sector, bytes) in theirs.encode(1) {
+                let at = sector as usize * SECTOR;
+                card.get_mut()[at..at + SECTOR].copy_from_slice(&bytes);
+            }
+            assert!(!begins_as(&mut card, &Layout::new(&ours)).unwrap(), "{name}");
+        }
     }
 
     #[test]

@@ -73,7 +73,9 @@ pub(crate) fn keep(options: &Options) -> io::Result<()> {
     let (wakes, woken) = channel();
     hear_signals(wakes.clone())?;
     let settings = takeover::take_over(place, &journal);
-    servers::make_data_dir(place)?;
+    if let Err(error) = servers::make_data_dir(place) {
+        journal.say(&format!("/data/edge cannot be made ready: {error}"));
+    }
     open_port(options, &journal);
     let board = Board::read(options, &journal);
     let mut children = Supervisor::new(clock, Arc::clone(&journal), wakes.clone());

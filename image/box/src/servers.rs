@@ -64,7 +64,10 @@ fn edge_args(options: &Options, settings: &Settings) -> Vec<OsString> {
         args.extend(["--model".into(), place.at(MODEL).into()]);
     }
     args.extend(["--box".into(), place.at("/run/nightjar/box.sock").into()]);
-    for camera in &settings.cameras {
+    // Those with a name first: the edge gives the others what is left.
+    let (named, other): (Vec<_>, Vec<_>) =
+        settings.cameras.iter().partition(|it| it.name.is_some());
+    for camera in named.into_iter().chain(other) {
         let named = camera.name.as_ref().map(|name| format!("{name}={}", camera.source));
         args.extend(["--camera".into(), named.unwrap_or_else(|| camera.source.clone()).into()]);
     }

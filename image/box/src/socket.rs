@@ -300,7 +300,8 @@ mod tests {
 
         fn ask(&self, line: &str) -> String {
             let mut stream = UnixStream::connect(self.0.join("run/nightjar/box.sock")).unwrap();
-            writeln!(stream, "{line}").unwrap();
+            // The box may hang up on noise before it has all of it.
+            let _ = writeln!(stream, "{line}");
             stream.shutdown(std::net::Shutdown::Write).unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).unwrap();

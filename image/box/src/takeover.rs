@@ -60,6 +60,10 @@ fn settle(place: &Place, journal: &Journal) -> io::Result<Settings> {
         return Ok(kept(place));
     }
     let (settings, mistakes) = settings::take_over(&text, &kept(place));
+    if !lasts(place) {
+        journal.say("nightjar.toml holds, and stays as it is: there is no card under /data");
+        return Ok(settings);
+    }
     journal.say(&format!("nightjar.toml is taken over, {} mistakes", mistakes.len()));
     // The passphrase is safe on data before it leaves the file, and the file is done with last.
     keep(place, &settings)?;
@@ -69,6 +73,17 @@ fn settle(place: &Place, journal: &Journal) -> io::Result<Settings> {
     write_boot(place, &text, &blank, &errors)?;
     replace(&place.at(SEEN), blank.as_bytes())?;
     Ok(settings)
+}
+
+/// Whether what is written to /data is there after a restart: rcS puts memory there where the card
+/// has none. A passphrase that was moved there would be lost, and a wish to forget, too.
+fn lasts(place: &Place) -> bool {
+    let mounts = fs::read_to_string(place.at("/proc/mounts")).unwrap_or_default();
+    let found = mounts.lines().find_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        (words.next() == Some("/data")).then(|| words.next().unwrap_or_default())
+    });
+    found != Some("tmpfs")
 }
 
 /// Writes to partition 1 what differs from what is there.
@@ -101,14 +116,18 @@ fn write_boot(place: &Place, text: &str, blank: &str, errors: &str) -> io::Resul
 /// taken off the card, so it holds once, and through a cut.
 fn forget(place: &Place, journal: &Journal) -> io::Result<()> {
     let wishes = wishes(&place.at("/boot"));
-    if !wishes.is_empty() {
+    if !wishes.is_empty() && lasts(place) {
         wish_to_forget(place)?;
         writable(place, || wishes.iter().try_for_each(|it| remove(it)))?;
     }
     if place.at(FORGETTING).exists() {
         journal.say("everything is forgotten: a factory reset");
-        clear(&place.at("/data"), LEFT)?;
-        clear(&place.at("/data/box"), LEFT_IN_BOX)?;
+        // What cannot be deleted now cannot later either: the wish holds once, and no new pairing
+        // is forgotten for it.
+        let all = clear(&place.at("/data"), LEFT).and(clear(&place.at("/data/box"), LEFT_IN_BOX));
+        if let Err(error) = all {
+            journal.say(&format!("not everything could be forgotten: {error}"));
+        }
         sync(&place.at("/data/box"))?;
         fs::remove_file(place.at(FORGETTING))?;
         sync(&place.at("/data/box"))?;

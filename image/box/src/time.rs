@@ -14,8 +14,9 @@ use std::time::Duration;
 
 /// An answer may take so long.
 const WITHIN: Duration = Duration::from_secs(2);
-/// Until the clock is set, and from then on.
-const SOON: Duration = Duration::from_secs(5);
+/// Until the clock is set, twice as long after each try (RFC 4330 s10: 15 s at least), and from
+/// then on.
+const SOON: Duration = Duration::from_secs(15);
 const LATER: Duration = Duration::from_mins(30);
 /// Below this, the clock is left alone.
 const STEP: Duration = Duration::from_millis(200);
@@ -28,7 +29,7 @@ const PORT: u16 = 123;
 pub(crate) fn begin(place: &Place, named: Vec<String>, clock: Clock, journal: Arc<Journal>) {
     let place = place.clone();
     thread::spawn(move || {
-        let mut set = false;
+        let (mut set, mut pause) = (false, SOON);
         loop {
             if let Some(server) =
                 servers(&place, &named).iter().find(|it| set_by(it, clock).is_ok())
@@ -38,7 +39,8 @@ pub(crate) fn begin(place: &Place, named: Vec<String>, clock: Clock, journal: Ar
                 }
                 set = true;
             }
-            thread::sleep(if set { LATER } else { SOON });
+            thread::sleep(if set { LATER } else { pause });
+            pause = LATER.min(pause * 2);
         }
     });
 }

@@ -4,6 +4,7 @@
 use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::place::Place;
+use crate::servers;
 use crate::status::status;
 use crate::takeover;
 use image_core::health::{Judge, Report};
@@ -19,6 +20,8 @@ use std::time::Duration;
 
 /// The keeper's own thread may be busy for so long, ms.
 const KEEPER_MS: u64 = 10_000;
+/// A restart may take so long, ms; the edge's own stop takes 5 s.
+const ENDING_MS: u64 = 60_000;
 /// An answer may take so long.
 const WITHIN: Duration = Duration::from_secs(2);
 
@@ -62,6 +65,7 @@ impl Watch {
         let slowness = u64::from(self.slowness);
         let mut judge = Judge::new(self.clock.now_ms(), slowness);
         let mut mode = Mode::Fed;
+        let mut ending_since = None;
         loop {
             let answer = status(self.http, WITHIN * self.slowness);
             let now = self.clock.now_ms();
@@ -71,7 +75,11 @@ impl Watch {
             (self.tell)(report.as_ref());
             let verdict = judge.verdict(now).and_then(|()| self.keeper_lives(now, slowness));
             let ending = self.shared.stopping.load(Ordering::Relaxed);
+            let since = *ending_since.get_or_insert(now);
+            ending_since = ending_since.filter(|_| ending);
             mode = match verdict {
+                // What does not end by itself, the watchdog ends.
+                _ if ending && now.saturating_sub(since) > ENDING_MS * slowness => Mode::Starved,
                 Err(why) if !ending => self.deprive(mode, &why),
                 _ => Mode::Fed,
             };
@@ -104,7 +112,12 @@ impl Watch {
         self.journal.say(&format!("not well: {why}; the watchdog is not fed"));
         reboots.note(&boot, uptime_s);
         if let Err(error) = takeover::replace(&path, reboots.to_text().as_bytes()) {
-            self.journal.say(&format!("the restart cannot be noted: {error}"));
+            self.journal.say(&format!("the restart cannot be noted, and is spared: {error}"));
+            return Mode::Spared;
+        }
+        // So many in a row end in a safe start, as where the edge crashes by itself.
+        if let Err(error) = servers::note_crash(&self.place) {
+            self.journal.say(&format!("the edge will not know of it: {error}"));
         }
         Mode::Starved
     }

@@ -14,9 +14,12 @@ use alloc::string::String;
 use heapless::Vec;
 use serde::Deserialize;
 
-/// Parts that have to make progress, and how often, ms, on a Pi 4.
+/// Parts that have to make progress, and how often on a Pi 4, ms.
 const PARTS: &[(&str, u64)] =
     &[("capture", 10_000), ("eye", 10_000), ("store", 30_000), ("net", 5_000)];
+/// A part may stand still for so long before the watchdog starves: nightjar-edge begins it anew
+/// after a minute, and itself when that does not help; only then it is the machine's turn.
+const LADDER_MS: u64 = 180_000;
 /// The parts that are there with or without a camera.
 const ALWAYS: &[&str] = &["store", "net"];
 /// REST may be silent for so long.
@@ -57,13 +60,14 @@ impl<'a> Report<'a> {
         serde_json_core::from_slice(body).ok().map(|(report, _)| report)
     }
 
-    /// Why this is not health; `slowness` is the board's.
-    fn ill(&self, slowness: u64) -> Option<String> {
+    /// Why this is not health, where a part is given `least_ms` at least; `slowness` is the board's.
+    fn ill(&self, slowness: u64, least_ms: u64) -> Option<String> {
         if let Some(missing) = ALWAYS.iter().find(|it| self.age(it).is_none()) {
             return Some(format!("there is no part {missing}"));
         }
         PARTS.iter().find_map(|(name, limit_ms)| {
-            let age_ms = self.age(name).filter(|it| *it > limit_ms.saturating_mul(slowness))?;
+            let limit_ms = limit_ms.saturating_mul(slowness).max(least_ms);
+            let age_ms = self.age(name).filter(|it| *it > limit_ms)?;
             Some(format!("{name} has made no progress for {} s", age_ms / 1_000))
         })
     }
@@ -82,7 +86,7 @@ impl<'a> Report<'a> {
     pub fn passes(&self, slowness: u64, camera: bool, model: bool) -> bool {
         let frames = !camera || self.frames_flow();
         let sight = !model || self.model.is_some();
-        !self.safe && frames && sight && self.ill(slowness).is_none()
+        !self.safe && frames && sight && self.ill(slowness, 0).is_none()
     }
 }
 
@@ -119,7 +123,7 @@ impl Judge {
     pub fn asked(&mut self, now_ms: u64, report: Option<&Report<'_>>) {
         let Some(report) = report else { return };
         self.heard_ms = Some(now_ms);
-        self.ill = report.ill(self.slowness);
+        self.ill = report.ill(self.slowness, LADDER_MS);
         if self.ill.is_none() {
             self.well_ms = now_ms;
         }
@@ -171,7 +175,11 @@ mod tests {
         let now = 10 * GRACE;
         ask(&mut judge, now, GOOD);
         assert_eq!(judge.verdict(now), Ok(()));
-        for (part, limit) in PARTS {
+        for (part, passes) in PARTS {
+            let report = status(&format!("{part}={} {GOOD}", passes + 1), "");
+            let report = Report::parse(report.as_bytes()).unwrap();
+            assert!(!report.passes(1, false, false), "a trial is not passed meanwhile");
+            let limit = LADDER_MS;
             let late = format!("{part}={}", limit + 1);
             let others = GOOD.split(' ').filter(|it| !it.starts_with(part));
             let others: std::vec::Vec<_> = others.collect();
@@ -189,7 +197,7 @@ mod tests {
     #[test]
     fn two_of_one_name_are_as_old_as_the_older() {
         let mut judge = Judge::new(0, 1);
-        ask(&mut judge, 5 * GRACE, "eye=1 eye=20000 store=1 net=1");
+        ask(&mut judge, 5 * GRACE, "eye=1 eye=200000 store=1 net=1");
         assert!(judge.verdict(5 * GRACE).is_err());
     }
 

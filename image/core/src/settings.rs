@@ -123,7 +123,7 @@ fn is_hostname(text: &str) -> bool {
 }
 
 fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && !text.chars().any(char::is_control)
+    (1..=64).contains(&text.trim().len()) && !text.chars().any(char::is_control)
 }
 
 fn is_timezone(text: &str) -> bool {
@@ -142,26 +142,40 @@ fn is_server(text: &str) -> bool {
 fn is_url(text: &str) -> bool {
     let schemes = ["http://", "https://", "ws://", "wss://"];
     let rest = schemes.iter().find_map(|it| text.strip_prefix(it));
-    rest.is_some_and(|it| !it.is_empty() && !it.starts_with('/'))
+    rest.is_some_and(|it| is_authority(it.split(['/', '?']).next().unwrap_or_default()))
         && text.len() <= 512
+        && !text.contains('#')
         && text.bytes().all(|it| it.is_ascii_graphic())
+}
+
+/// `HOST`, `HOST:PORT` or `[ADDRESS]:PORT`, as nightjar-edge takes it.
+fn is_authority(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let inner = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let is_address = |it: &str| it.bytes().all(|it| it.is_ascii_hexdigit() || it == b':');
+    let letter = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'.' | b'-' | b'_');
+    let fine = inner.map_or_else(|| host.bytes().all(letter), is_address);
+    fine && !host.is_empty() && port.is_none_or(|it| it.parse::<u16>().is_ok_and(|it| it > 0))
 }
 
 fn is_camera_name(text: &str) -> bool {
     let letter = |it: char| it.is_ascii_alphanumeric() || matches!(it, ' ' | '-' | '_' | '.');
-    (1..=32).contains(&text.len()) && text.chars().all(letter)
+    (1..=32).contains(&text.len()) && text.trim() == text && text.chars().all(letter)
 }
 
 /// `v4l2:/dev/videoN[?size=WxH&fps=N]` or `demo:`; a card has no pictures to replay.
 fn is_source(text: &str) -> bool {
     let Some(rest) = text.strip_prefix("v4l2:/dev/") else { return text == "demo:" };
     let (device, wishes) = rest.split_once('?').unwrap_or((rest, "fps=1"));
-    let number = |it: &str, most: u32| it.parse().is_ok_and(|it| (1..=most).contains(&it));
+    let number =
+        |it: &str, least: u32, most: u32| it.parse().is_ok_and(|it| (least..=most).contains(&it));
+    let side = |it: &str| number(it, 16, 8192);
     let wish = |wish: &str| match wish.split_once('=') {
-        Some(("fps", it)) => number(it, 120),
-        Some(("size", it)) => {
-            it.split_once('x').is_some_and(|(w, h)| number(w, 8192) && number(h, 8192))
-        }
+        Some(("fps", it)) => number(it, 1, 120),
+        Some(("size", it)) => it.split_once('x').is_some_and(|(w, h)| side(w) && side(h)),
         _ => false,
     };
     let letter = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'_' | b'/');

@@ -165,3 +165,18 @@ fn any_bytes_are_read_without_a_panic() {
         assert!(!tells_passphrase(&blank), "{text}\n{blank}");
     }
 }
+
+#[test]
+fn what_the_card_takes_the_programs_take_too() {
+    for url in ["https://u@h/", "https://h:99999/", "https://h:", "https://h/#room", "https://a,b/"]
+    {
+        assert!(!is_url(url), "{url}");
+    }
+    for url in ["http://10.0.0.2:9000/x?key=k", "wss://[fd00::1]:9000/", "https://meet.example.org"]
+    {
+        assert!(is_url(url), "{url}");
+    }
+    assert!(!is_camera_name("Garage ") && is_camera_name("Front door"));
+    assert!(!is_name("  ") && is_name(" Home "));
+    assert!(!is_source("v4l2:/dev/video0?size=8x8") && is_source("v4l2:/dev/video0?size=16x16"));
+}
