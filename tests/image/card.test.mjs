@@ -33,9 +33,12 @@ async function seen(page) {
 /** The ids of the events that the page shows. */
 const shown = (page) => page.$$eval(event, (cards) => cards.map((it) => it.dataset.id));
 
-/** Waits for what the device's page says of an update. */
-const words = (page, like, timeout) =>
-  page.waitForFunction((it, pattern) => new RegExp(pattern).test(document.querySelector(it)?.textContent), { timeout }, named('update-words'), like);
+/** Waits for what the device's page says of an update; longer than one call of the browser's may last. */
+const words = (page, like, ms) =>
+  eventually(`the page to say ${like}`, async () => {
+    const said = await page.$eval(named('update-words'), (it) => it.textContent).catch(() => '');
+    return new RegExp(like).test(said);
+  }, ms);
 
 /** Hands the box an update, as its owner does. */
 async function update(page, name) {
