@@ -505,7 +505,7 @@ impl Pair {
                 // Where it is said that there is no body, nothing is sent of one.
                 let bare = body == 0 && self.dice.below(2) == 0;
                 let sent = usize::from(bare);
-                self.wishes.insert(*next_ticket, Wish { body, from, sent, ..Wish::default() });
+                self.wishes.insert(*next_ticket, Wish { body, sent, from, ..Wish::default() });
                 let rest = from.map(|from| format!(",\"from\":{from}")).unwrap_or_default();
                 let rest = if bare { rest + ",\"length\":0" } else { rest };
                 let json = format!(r#"{{"method":"GET","path":"/{next_ticket}"{rest}}}"#);
