@@ -10,7 +10,8 @@ import { atEnd, eventually, scratch } from '../browser/program.mjs';
 
 const TOP = resolve(import.meta.dirname, '../..');
 const TARGET = resolve(TOP, process.env.CARGO_TARGET_DIR ?? 'target');
-const NIGHTJAR = join(TARGET, 'release/nightjar');
+/** The host tool. */
+export const NIGHTJAR = join(TARGET, 'release/nightjar');
 /** What tests/image/run has built. */
 export const BUILT = join(TARGET, 'card/test');
 /** Serial lines, for the one who reads a failed test; ignored by git. */

@@ -36,7 +36,10 @@ impl Radio {
     pub(crate) fn heard(self, line: &str) -> Self {
         if line.contains("CTRL-EVENT-CONNECTED") {
             Self::Connected
-        } else if line.contains("WRONG_KEY") || line.contains("pre-shared key may be incorrect") {
+        } else if line.contains("WRONG_KEY")
+            || line.contains("pre-shared key may be incorrect")
+            || refuses_confirm(line)
+        {
             Self::WrongPassphrase
         } else if line.contains("CTRL-EVENT-DISCONNECTED") && self == Self::Connected {
             Self::Searching
@@ -44,6 +47,13 @@ impl Radio {
             self
         }
     }
+}
+
+/// Of WPA3: the access point refuses the second message of SAE, which proves that the passphrase
+/// is known (IEEE 802.11-2020 s12.4.5.6). Other refusals, such as of a full one, come to the first.
+fn refuses_confirm(line: &str) -> bool {
+    let event = line.split_once("CTRL-EVENT-AUTH-REJECT ").map_or("", |(_, event)| event);
+    event.contains(" auth_type=3 auth_transaction=2 ")
 }
 
 /// Writes what `wpa_supplicant` reads at its start.
@@ -116,6 +126,14 @@ mod tests {
             ("wlan0: CTRL-EVENT-DISCONNECTED bssid=x reason=15", Radio::WrongPassphrase),
             ("wlan0: CTRL-EVENT-CONNECTED - Connection to x completed", Radio::Connected),
             ("wlan0: CTRL-EVENT-DISCONNECTED bssid=x reason=3", Radio::Searching),
+            (
+                "wlan0: CTRL-EVENT-AUTH-REJECT x auth_type=3 auth_transaction=1 status_code=17",
+                Radio::Searching,
+            ),
+            (
+                "wlan0: CTRL-EVENT-AUTH-REJECT x auth_type=3 auth_transaction=2 status_code=1",
+                Radio::WrongPassphrase,
+            ),
         ];
         lines.iter().fold(Radio::Searching, |radio, (line, want)| {
             let now = radio.heard(line);
