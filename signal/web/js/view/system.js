@@ -152,7 +152,7 @@ export class System {
       sending.sent = bytes;
       if (device === this.#device) this.#draw();
     };
-    const trouble = await this.#send(device, file, { signal: sending.abort.signal, onsent });
+    const trouble = await this.#send(device, file, sending, onsent);
     if (device !== this.#device) return;
     this.#sending = null;
     this.#file.value = '';
@@ -163,14 +163,15 @@ export class System {
   }
 
   /** Hands the file over; in words why it was not taken, or nothing. */
-  async #send(device, file, init) {
+  async #send(device, file, sending, onsent) {
     try {
-      const { version } = await device.json(`${ROUTE}/update`, { method: 'PUT', body: file, ...init });
+      const { version } = await device.json(`${ROUTE}/update`, { method: 'PUT', body: file, signal: sending.abort.signal, onsent });
       this.#state = { ...this.#state, update: { state: 'staged', version, percent: 100, why: null } };
       return '';
     } catch (error) {
       if (error.name === 'AbortError') return 'Cancelled. The box is as it was.';
-      if (['lost', 'broken'].includes(error.reason)) return 'The link was lost on the way. Whether the box has the update shows when it is back.';
+      const whole = sending.sent === sending.total;
+      if (whole && ['lost', 'broken'].includes(error.reason)) return 'All of it was sent, and the link was lost. Whether the box took it shows when it is back.';
       return `The update was not taken: ${error.message}`;
     }
   }
