@@ -47,7 +47,7 @@ async function update(page, name) {
   await (await page.$(named('update-file'))).uploadFile(`${BUILT}/${name}.nightjar`);
 }
 
-test('a card', { timeout: 1_200_000 }, async (t) => {
+test('a card', { timeout: 1_500_000 }, async (t) => {
   network(t);
   const box = card(t, 'card');
   const slot = digest(box.image);
@@ -82,9 +82,9 @@ test('a card', { timeout: 1_200_000 }, async (t) => {
 
   await t.test('takes an update and keeps it, as it is well', async () => {
     await update(page, 'update');
-    await words(page, '0\\.2\\.0', 300_000);
+    await words(page, '0\\.2\\.0', 600_000);
     await box.says('firmware: partition 3, on trial');
-    await words(page, '^Version 0\\.2\\.0 runs now', 300_000);
+    await words(page, '^Version 0\\.2\\.0 runs now', 400_000);
     await picture(page, 'image-2-updated');
     await box.cut();
     box.start();
