@@ -1,6 +1,7 @@
 // The shipped programs as children of a test: started, read until ready, stopped.
 
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -83,6 +84,15 @@ export class Program {
   kill() {
     this.#child.kill('SIGKILL');
   }
+}
+
+/** Runs the host tool to its end; how it ended, and all that it said. */
+export async function nightjar(args, env = {}) {
+  const child = spawn(join(FOLDER, 'nightjar'), args, { env: { ...process.env, ...env } });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (some) => { said += some; });
+  const [code] = await once(child, 'close');
+  return { code, said };
 }
 
 /** A promise with a limit that names what was waited for. */

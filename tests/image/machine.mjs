@@ -3,10 +3,9 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { atEnd, eventually, scratch } from '../browser/program.mjs';
+import { atEnd, eventually, nightjar, scratch } from '../browser/program.mjs';
 
 const TOP = resolve(import.meta.dirname, '../..');
 const TARGET = resolve(TOP, process.env.CARGO_TARGET_DIR ?? 'target');
@@ -89,17 +88,9 @@ export class Card {
   }
 }
 
-/** Runs `nightjar update` with what `build` made under this name; how it ended and all it said. */
-export function updater(home) {
-  return async (name) => {
-    const env = { ...process.env, XDG_CONFIG_HOME: home };
-    const child = spawn(NIGHTJAR, ['update', join(BUILT, `${name}.nightjar`), '--signal', `http://${GUEST}`], { env });
-    let said = '';
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (some) => (said += some));
-    const [code] = await once(child, 'close');
-    return { code, said };
-  };
-}
+/** Runs `nightjar update` with what `build` made under this name. */
+export const updater = (home) => (name) =>
+  nightjar(['update', join(BUILT, `${name}.nightjar`), '--signal', `http://${GUEST}`], { XDG_CONFIG_HOME: home });
 
 /** A digest of what slot A boots from, partitions 2 and 5, by the card's own tables. */
 export function digest(image) {

@@ -71,6 +71,13 @@ async function leased(net) {
   }, 90_000).catch((error) => { throw new Error(said, { cause: error }); });
 }
 
+/** Changes the network by the box's socket, and waits until it is joined and no other. */
+async function joins(wifi, net) {
+  await change(wifi);
+  await radio(wifi.ssid, 'connected');
+  await leased(net);
+}
+
 test('a card on a radio', { timeout: 1_200_000, skip: !FULL }, async (t) => {
   network(t);
   const box = flashed(t, HOME);
@@ -100,22 +107,14 @@ test('a card on a radio', { timeout: 1_200_000, skip: !FULL }, async (t) => {
   await t.test('tells a wrong passphrase, and joins with the right one', async () => {
     await change({ ...HOME, passphrase: 'the back door' });
     await radio('Home', 'wrong passphrase');
-    await change(HOME);
-    await radio('Home', 'connected');
-    await leased('10.79.1.');
+    await joins(HOME, '10.79.1.');
   });
 
-  await t.test('moves to another network, of WPA3', async () => {
-    await change(LOFT);
-    await radio('Loft', 'connected');
-    await leased('10.79.2.');
-  });
+  await t.test('moves to another network, of WPA3', () => joins(LOFT, '10.79.2.'));
 
   await t.test('tells a wrong passphrase of WPA3', async () => {
     await change({ ...LOFT, passphrase: 'bats in the loft' });
     await radio('Loft', 'wrong passphrase');
-    await change(HOME);
-    await radio('Home', 'connected');
-    await leased('10.79.1.');
+    await joins(HOME, '10.79.1.');
   });
 });

@@ -259,6 +259,13 @@ impl Instance {
         std::mem::replace(&mut waiting.begun, true)
     }
 
+    /// Tells the mender what time it is.
+    fn tell_time(&mut self) {
+        if let (Some(mend), Some(now)) = (&mut self.mend, lock(&self.shared).now) {
+            mend.handle_timeout(now);
+        }
+    }
+
     /// Reads the next datagram that was kept; `false` where there is none.
     fn read_kept(&mut self) -> bool {
         let Some(packet) = lock(&self.shared).arrived.pop_front() else { return false };
@@ -285,10 +292,8 @@ impl DtlsInstance for Instance {
             // Said again, it only has str0m go on asking.
             DtlsOutput::Packet(packet) if self.holds(packet) => return DtlsOutput::Connected,
             DtlsOutput::ApplicationData(data) => {
-                let Self { inner, mend: Some(mend), shared, .. } = self else { return output };
-                if let Some(now) = lock(shared).now {
-                    mend.handle_timeout(now);
-                }
+                self.tell_time();
+                let Self { inner, mend: Some(mend), .. } = self else { return output };
                 mend.handle_arrived(data, |packet| inner.send_application_data(packet).is_ok());
             }
             DtlsOutput::Timeout(_) if self.read_kept() => return DtlsOutput::Connected,
@@ -317,6 +322,7 @@ impl DtlsInstance for Instance {
     }
 
     fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
+        self.tell_time();
         let mut data = data;
         if empty::holds_mark(data) {
             self.packet.clear();
@@ -327,13 +333,8 @@ impl DtlsInstance for Instance {
         if let Some(again) = &mut self.again {
             again.handle_packet(data);
         }
-        if let Some(mend) = &mut self.mend {
-            if let Some(now) = lock(&self.shared).now {
-                mend.handle_timeout(now);
-            }
-            if !mend.handle_packet(data) {
-                return Ok(data.len());
-            }
+        if self.mend.as_mut().is_some_and(|mend| !mend.handle_packet(data)) {
+            return Ok(data.len());
         }
         self.inner.send_application_data(data)
     }

@@ -3,6 +3,7 @@
 //! signal/README.md, "The link"; `link.js` is the browser's side of the same.
 
 use super::server::{Call, Server};
+use super::text;
 use crate::clock::{Stopwatch, now, random};
 use crate::failure::Failure;
 use edge_core::link::wire::{CHUNK_BYTES, Chunk, Kind, PIECE_BYTES};
@@ -250,21 +251,20 @@ impl Offer {
         let Self { call, pending, connection } = self;
         let mut wrong = None;
         let read = call.read(&mut |kind, payload| {
-            let text = |object, name| json::member(object, name).and_then(json::string);
-            if text(payload, "connectionId").is_none_or(|it| it != *connection) {
+            if text(payload, "connectionId") != *connection {
                 return;
             }
             let member = |name| json::member(payload, name).unwrap_or("{}");
             match kind {
                 "ANSWER" => {
-                    let sdp = text(member("sdp"), "sdp").unwrap_or_default();
+                    let sdp = text(member("sdp"), "sdp");
                     let answer = SdpAnswer::from_sdp_string(&sdp);
                     if let (Some(pending), Ok(answer)) = (pending.take(), answer) {
                         wrong = rtc.sdp_api().accept_answer(pending, answer).err();
                     }
                 }
                 "CANDIDATE" => {
-                    let line = text(member("candidate"), "candidate").unwrap_or_default();
+                    let line = text(member("candidate"), "candidate");
                     let line = line.strip_prefix("a=").unwrap_or(&line);
                     if let Ok(candidate) = Candidate::from_sdp_string(line) {
                         rtc.add_remote_candidate(candidate);

@@ -1,7 +1,9 @@
 //! The signaling server as the tool meets it: which boxes are there, and a socket for one offer.
 
+use super::text;
 use crate::clock::{Stopwatch, random};
 use crate::failure::Failure;
+use signal_proto::base64;
 use signal_proto::json;
 use signal_proto::websocket::{self, Decoder, Message, Opcode, Role};
 use std::io::{ErrorKind, Read, Write};
@@ -58,13 +60,11 @@ impl Server {
     pub(super) fn boxes(&self) -> Result<Vec<(String, String)>, Failure> {
         let call = self.call()?;
         let room = self.get(&call, "id")?;
-        let room = json::member(&room, "roomId").and_then(json::string);
-        let room = room.ok_or_else(|| self.away(&"it knows no rooms"))?.into_owned();
+        let room = text(&room, "roomId");
+        if room.is_empty() {
+            return Err(self.away(&"it knows no rooms"));
+        }
         let devices = self.get(&call, &format!("{room}/devices"))?;
-        let text = |device, name| {
-            let value = json::member(device, name).and_then(json::string);
-            value.map_or_else(String::new, std::borrow::Cow::into_owned)
-        };
         let devices = json::elements(&devices).map(|it| (text(it, "id"), text(it, "name")));
         Ok(devices.filter(|(id, _)| !id.is_empty()).collect())
     }
@@ -127,8 +127,7 @@ pub(super) struct Call {
 impl Call {
     fn upgrade(&mut self, server: &Server) -> std::io::Result<()> {
         let (Server { host, path, key }, Self { id, token, .. }) = (server, &*self);
-        let nonce = uuid::Uuid::from_bytes(random()).as_bytes().to_owned();
-        let nonce = signal_proto::base64::encode(&nonce);
+        let nonce = base64::encode(&random());
         let head = format!(
             "GET {path}peerjs?key={key}&id={id}&token={token}&version=nightjar HTTP/1.1\r\n\
              Host: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -177,13 +176,13 @@ impl Call {
         let mut input = &buf[..length];
         let wrong = |_| std::io::Error::other("it speaks no WebSocket");
         while let Some(message) = self.decoder.read(&mut input).map_err(wrong)? {
-            let Message::Text(text) = message else { continue };
-            if json::check(&text).is_err() {
+            let Message::Text(said) = message else { continue };
+            if json::check(&said).is_err() {
                 continue;
             }
-            let kind = json::member(&text, "type").and_then(json::string).unwrap_or_default();
+            let kind = text(&said, "type");
             self.is_open |= kind == "OPEN";
-            hear(&kind, json::member(&text, "payload").unwrap_or("{}"));
+            hear(&kind, json::member(&said, "payload").unwrap_or("{}"));
         }
         Ok(())
     }
