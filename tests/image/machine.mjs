@@ -62,6 +62,8 @@ export class Card {
 
   /** Power off, at once. */
   async cut() {
+    const { exitCode, signalCode } = this.#child;
+    if (exitCode !== null || signalCode !== null) return; // it is off: nothing more will end
     const ended = new Promise((done) => this.#child.once('exit', done));
     process.kill(-this.#child.pid, 'SIGKILL');
     await ended;
