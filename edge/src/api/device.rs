@@ -81,8 +81,8 @@ pub(super) fn rename(house: &House, body: &[u8]) -> Result<Response, Refusal> {
 
 /// `POST /api/v1/pair`.
 pub(super) fn pair(house: &House, body: &[u8]) -> Result<Response, Refusal> {
-    let name = json::name(body)?;
-    let (id, token) = house.door.pair(house.clock.now(), &name)?;
+    let (name, first) = (json::name(body)?, json::may_be_first(body)?);
+    let (id, token) = house.door.pair(house.clock.now(), &name, first)?;
     Response::json(&Paired { token: &token, id })
 }
 

@@ -22,6 +22,8 @@ use std::time::Duration;
 const KEEPER_MS: u64 = 10_000;
 /// A restart may take so long, ms; the edge's own stop takes 5 s.
 const ENDING_MS: u64 = 60_000;
+/// A run as long as this ends itself even where that cannot be noted: not above three in an hour.
+const UNNOTED_S: u64 = 1_200;
 /// An answer may take so long.
 const WITHIN: Duration = Duration::from_secs(2);
 
@@ -103,17 +105,20 @@ impl Watch {
         let (path, boot) = (self.place.at("/data/box/reboots"), boot_id(&self.place));
         let mut reboots = Reboots::parse(&fs::read_to_string(&path).unwrap_or_default());
         let uptime_s = uptime_s(&self.place).unwrap_or(self.clock.now_ms() / 1_000);
-        if !reboots.may(&boot, uptime_s) {
+        let spare = |reason: &str| {
             if mode == Mode::Fed {
-                self.journal.say(&format!("not well: {why}; too often of late to start anew"));
+                self.journal.say(&format!("not well: {why}; not started anew yet: {reason}"));
             }
-            return Mode::Spared;
+            Mode::Spared
+        };
+        if !reboots.may(&boot, uptime_s) {
+            return spare("too often of late");
         }
-        self.journal.say(&format!("not well: {why}; the watchdog is not fed"));
         reboots.note(&boot, uptime_s);
-        if let Err(error) = takeover::replace(&path, reboots.to_text().as_bytes()) {
-            self.journal.say(&format!("the restart cannot be noted, and is spared: {error}"));
-            return Mode::Spared;
+        match takeover::replace(&path, reboots.to_text().as_bytes()) {
+            Err(error) if uptime_s < UNNOTED_S => return spare(&error.to_string()),
+            // A data partition that takes nothing may be whole again after its check at the start.
+            _ => self.journal.say(&format!("not well: {why}; the watchdog is not fed")),
         }
         // So many in a row end in a safe start, as where the edge crashes by itself.
         if let Err(error) = servers::note_crash(&self.place) {
