@@ -167,16 +167,17 @@ impl Keep<'_> {
                     self.journal.say(&format!("the crash cannot be noted: {error}"));
                 }
             }
-            Wake::Child(Word::Said(number, line)) if Some(number) == self.names => {
+            Wake::Child(Word::Said(number, life, _)) if !self.children.lives(number, life) => {}
+            Wake::Child(Word::Said(number, _, line)) if Some(number) == self.names => {
                 if let Some(name) = names::heard(&line) {
                     self.journal.say(&line);
                     let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
                     name.clone_into(&mut live.hostname);
                 }
             }
-            Wake::Child(Word::Said(number, line)) => {
-                if let Some(network) = &self.network {
-                    network.heard(number, &line);
+            Wake::Child(Word::Said(number, _, line)) => {
+                if let Some(network) = &mut self.network {
+                    network.heard(number, &line, &mut self.children);
                 }
             }
             Wake::Wish(Wish::Wifi) => {
