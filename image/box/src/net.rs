@@ -76,7 +76,8 @@ impl Network {
             if let Some(known) = self.interfaces.get_mut(&name) {
                 if carrier && !known.carrier {
                     journal.say(&format!("{name} has a link"));
-                    if let Some(dhcp) = known.dhcp {
+                    // A radio's driver says so itself.
+                    if let Some(dhcp) = known.dhcp.filter(|_| known.radio.is_none()) {
                         children.restart(dhcp);
                     }
                 }
@@ -103,13 +104,23 @@ impl Network {
         }
     }
 
-    /// A child has said something: how far the radio is.
-    pub(crate) fn heard(&self, number: usize, line: &str) {
-        if self.interfaces.values().any(|it| it.radio == Some(number))
-            && let Some((_, radio)) =
-                &mut self.live.lock().unwrap_or_else(PoisonError::into_inner).wifi
+    /// A child has said something: how far the radio is. Whatever it has joined, the address of
+    /// before is another network's, though the link was away for less than a look.
+    pub(crate) fn heard<W: From<Word> + Send + 'static>(
+        &mut self,
+        number: usize,
+        line: &str,
+        children: &mut Supervisor<W>,
+    ) {
+        let Some(interface) = self.interfaces.values().find(|it| it.radio == Some(number)) else {
+            return;
+        };
+        if let Some((_, radio)) = &mut self.live.lock().unwrap_or_else(PoisonError::into_inner).wifi
         {
             *radio = radio.heard(line);
+        }
+        if let Some(dhcp) = interface.dhcp.filter(|_| radio::has_joined(line)) {
+            children.restart(dhcp);
         }
     }
 

@@ -34,7 +34,7 @@ impl Radio {
 
     /// After a line of `wpa_supplicant`'s.
     pub(crate) fn heard(self, line: &str) -> Self {
-        if line.contains("CTRL-EVENT-CONNECTED") {
+        if has_joined(line) {
             Self::Connected
         } else if line.contains("WRONG_KEY")
             || line.contains("pre-shared key may be incorrect")
@@ -47,6 +47,11 @@ impl Radio {
             self
         }
     }
+}
+
+/// Whether a network was joined just now.
+pub(crate) fn has_joined(line: &str) -> bool {
+    line.contains("CTRL-EVENT-CONNECTED")
 }
 
 /// Of WPA3: the access point refuses the second message of SAE, which proves that the passphrase

@@ -232,9 +232,7 @@ impl Desk {
         if let Err((key, what)) = settings::check_wifi(&wifi) {
             return refuse(stream, "bad_request", &format!("{key} is {what}"));
         }
-        let mut kept = takeover::kept(&self.place);
-        kept.wifi = Some(wifi);
-        if let Err(error) = takeover::keep(&self.place, &kept) {
+        if let Err(error) = takeover::change_wifi(&self.place, wifi) {
             return refuse(stream, "storage", &format!("data cannot be written: {error}"));
         }
         say(stream, &json(&Yes { ok: Nothing {} }))?;
@@ -299,14 +297,18 @@ mod tests {
         }
 
         fn ask(&self, line: &str) -> String {
-            let mut stream = UnixStream::connect(self.0.join("run/nightjar/box.sock")).unwrap();
-            // The box may hang up on noise before it has all of it.
-            let _ = writeln!(stream, "{line}");
-            stream.shutdown(std::net::Shutdown::Write).unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).unwrap();
-            answer
+            ask(&self.0, line)
         }
+    }
+
+    fn ask(root: &std::path::Path, line: &str) -> String {
+        let mut stream = UnixStream::connect(root.join("run/nightjar/box.sock")).unwrap();
+        // The box may hang up on noise before it has all of it.
+        let _ = writeln!(stream, "{line}");
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     impl Drop for Box {
@@ -354,5 +356,21 @@ mod tests {
         assert!(matches!(it.1.recv(), Ok(Wish::Wifi)));
         let wifi = takeover::kept(&Place::new(it.0.clone())).wifi.unwrap();
         assert_eq!((wifi.ssid.as_str(), wifi.passphrase.as_deref()), ("Café", Some("hunter22")));
+    }
+
+    #[test]
+    fn phones_that_ask_at_once_are_all_heard() {
+        let it = Box::new("phones");
+        it.2.lock().unwrap().radio = true;
+        let line = r#"{"do":"wifi","ssid":"Home","passphrase":"hunter22","country":"DE"}"#;
+        for _ in 0..25 {
+            thread::scope(|scope| {
+                let phones = [(); MOST / 2].map(|()| scope.spawn(|| ask(&it.0, line)));
+                for phone in phones {
+                    assert_eq!(phone.join().unwrap(), "{\"ok\":{}}\n");
+                }
+            });
+        }
+        assert!(takeover::kept(&Place::new(it.0.clone())).wifi.is_some());
     }
 }

@@ -35,8 +35,8 @@ pub(crate) struct Spec {
 pub(crate) enum Word {
     /// A child by its number, in which of its lives, and how it ended.
     Ended(usize, u64, io::Result<ExitStatus>),
-    /// A line of a child.
-    Said(usize, String),
+    /// A line of a child, in which of its lives.
+    Said(usize, u64, String),
 }
 
 struct Job {
@@ -94,6 +94,12 @@ impl<W: From<Word> + Send + 'static> Supervisor<W> {
     /// Since when a child runs, ms.
     pub(crate) fn running_since(&self, number: usize) -> Option<u64> {
         self.keeper.running_since(number)
+    }
+
+    /// Whether that life of a child's goes on: what it said before it was to end is of yesterday.
+    pub(crate) fn lives(&self, number: usize, life: u64) -> bool {
+        self.jobs.get(number).is_some_and(|it| it.life == life)
+            && self.running_since(number).is_some()
     }
 
     /// When [`Self::turn`] has something to do even if nothing happens, ms.
@@ -156,7 +162,7 @@ impl<W: From<Word> + Send + 'static> Supervisor<W> {
         thread::spawn(move || {
             journal.take_down(&name, words, |line| {
                 if heard {
-                    let _ = sender.send(Word::Said(number, line.to_owned()).into());
+                    let _ = sender.send(Word::Said(number, life, line.to_owned()).into());
                 }
             });
         });

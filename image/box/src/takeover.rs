@@ -3,12 +3,13 @@
 
 use crate::journal::Journal;
 use crate::place::Place;
-use image_core::settings::{self, Settings};
+use image_core::settings::{self, Settings, Wifi};
 use rustix::mount::{MountFlags, mount_remount};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// On partition 1, for people.
 const FILE: &str = "/boot/nightjar.toml";
@@ -43,8 +44,15 @@ pub(crate) fn kept(place: &Place) -> Settings {
 }
 
 /// Keeps settings from now on.
-pub(crate) fn keep(place: &Place, settings: &Settings) -> io::Result<()> {
+fn keep(place: &Place, settings: &Settings) -> io::Result<()> {
     replace(&place.at(KEPT), settings.to_toml().as_bytes())
+}
+
+/// Keeps another radio network; who else wishes one waits.
+pub(crate) fn change_wifi(place: &Place, wifi: Wifi) -> io::Result<()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    keep(place, &Settings { wifi: Some(wifi), ..kept(place) })
 }
 
 /// Has the next start forget everything.
