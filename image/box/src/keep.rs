@@ -166,6 +166,9 @@ impl Keep<'_> {
                 {
                     self.journal.say(&format!("the crash cannot be noted: {error}"));
                 }
+                if number == self.edge && servers::crashes(&self.options.place) == servers::WORN {
+                    self.shared.worn.store(true, Ordering::Relaxed);
+                }
             }
             Wake::Child(Word::Said(number, life, _)) if !self.children.lives(number, life) => {}
             Wake::Child(Word::Said(number, _, line)) if Some(number) == self.names => {

@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) edge_ms: AtomicU64,
     /// When the keeper's thread last came by, ms.
     pub(crate) beat_ms: AtomicU64,
+    /// nightjar-edge has ended by itself as often as may be before the machine is begun anew.
+    pub(crate) worn: AtomicBool,
     /// All ends: no judgement any more.
     pub(crate) stopping: AtomicBool,
 }
@@ -67,7 +69,7 @@ impl Watch {
         let slowness = u64::from(self.slowness);
         let mut judge = Judge::new(self.clock.now_ms(), slowness);
         let mut mode = Mode::Fed;
-        let mut ending_since = None;
+        let (mut ending_since, mut worn) = (None, false);
         loop {
             let answer = status(self.http, WITHIN * self.slowness);
             let now = self.clock.now_ms();
@@ -79,12 +81,15 @@ impl Watch {
             let ending = self.shared.stopping.load(Ordering::Relaxed);
             let since = *ending_since.get_or_insert(now);
             ending_since = ending_since.filter(|_| ending);
+            worn |= self.shared.worn.swap(false, Ordering::Relaxed);
             mode = match verdict {
                 // What does not end by itself, the watchdog ends.
                 _ if ending && now.saturating_sub(since) > ENDING_MS * slowness => Mode::Starved,
-                Err(why) if !ending => self.deprive(mode, &why),
+                _ if worn && !ending => self.deprive(mode, "nightjar-edge ended twice in a row"),
+                Err(why) if !ending => self.note(mode, self.deprive(mode, &why)),
                 _ => Mode::Fed,
             };
+            worn &= mode == Mode::Starved;
             if mode != Mode::Starved {
                 dog.feed();
             }
@@ -95,6 +100,18 @@ impl Watch {
     fn keeper_lives(&self, now: u64, slowness: u64) -> Result<(), String> {
         let silent = now.saturating_sub(self.shared.beat_ms.load(Ordering::Relaxed));
         if silent > KEEPER_MS * slowness { Err("the keeper stands still".into()) } else { Ok(()) }
+    }
+
+    /// Where this run is given up for what nightjar-edge does: so many in a row end in a safe start,
+    /// as where it ends by itself.
+    fn note(&self, before: Mode, mode: Mode) -> Mode {
+        if before != Mode::Starved
+            && mode == Mode::Starved
+            && let Err(error) = servers::note_crash(&self.place)
+        {
+            self.journal.say(&format!("the edge will not know of it: {error}"));
+        }
+        mode
     }
 
     /// All is not well: the watchdog ends this run, but not more often than it may.
@@ -119,10 +136,6 @@ impl Watch {
             Err(error) if uptime_s < UNNOTED_S => return spare(&error.to_string()),
             // A data partition that takes nothing may be whole again after its check at the start.
             _ => self.journal.say(&format!("not well: {why}; the watchdog is not fed")),
-        }
-        // So many in a row end in a safe start, as where the edge crashes by itself.
-        if let Err(error) = servers::note_crash(&self.place) {
-            self.journal.say(&format!("the edge will not know of it: {error}"));
         }
         Mode::Starved
     }

@@ -151,11 +151,38 @@ fn a_card_is_kept() {
     kept.until("it answers", Kept::status);
     assert_eq!(kept.text("data/edge/crashes"), "1\n");
     assert!(kept.text("run/nightjar/log/box").contains("edge ended: signal: 6"));
+    let fed = kept.text("dev/watchdog").len();
+    kept.until("the watchdog is fed still", |it| {
+        (it.text("dev/watchdog").len() > fed + 2).then_some(())
+    });
 
     let begun = Instant::now();
     assert!(kept.end().success());
     assert!(begun.elapsed() < Duration::from_secs(8));
     assert_eq!(kept.text("data/edge/crashes"), "", "an orderly end is no crash");
+}
+
+#[test]
+fn before_a_start_becomes_safe_the_machine_is_begun_anew() {
+    let kept = Kept::start("worn");
+    for _ in 0..2 {
+        kept.until("it answers", Kept::status);
+        let pid = kept.until("the edge", |it| it.children("nightjar-edge").pop());
+        send("-ABRT", pid);
+        kept.until("it has ended", |it| {
+            (!it.children("nightjar-edge").contains(&pid)).then_some(())
+        });
+    }
+    kept.until("the watchdog is starved", |it| {
+        it.text("run/nightjar/log/box")
+            .contains("ended twice in a row; the watchdog is not fed")
+            .then_some(())
+    });
+    let fed = kept.text("dev/watchdog").len();
+    kept.until("it is well again", Kept::status);
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(kept.text("dev/watchdog").len(), fed, "it stays so until the machine is reset");
+    assert_eq!(kept.text("data/edge/crashes"), "2\n", "the next start is not a safe one");
 }
 
 #[test]

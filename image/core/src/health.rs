@@ -18,7 +18,7 @@ use serde::Deserialize;
 const PARTS: &[(&str, u64)] =
     &[("capture", 10_000), ("eye", 10_000), ("store", 30_000), ("net", 5_000)];
 /// A part may stand still for so long before the watchdog starves: nightjar-edge begins it anew
-/// after a minute, and itself when that does not help; only then it is the machine's turn.
+/// after a minute, and itself when that does not help, unless what does that stands still, too.
 const LADDER_MS: u64 = 180_000;
 /// The parts that are there with or without a camera.
 const ALWAYS: &[&str] = &["store", "net"];
