@@ -102,6 +102,8 @@ test('an update says what it is at', () => {
   assert.equal(sending(101), 'Sending the new version. Keep this page open.');
   assert.equal(sending(200), 'Checking the new version…');
   assert.equal(words.wifiSentence({ ssid: 'Home', state: 'wrong passphrase' }), 'Home, wrong passphrase');
+  const back = 'wrong passphrase; back on the former network';
+  assert.equal(words.wifiSentence({ ssid: 'Home', state: back }), `Home, ${back}`);
   assert.equal(words.wifiSentence(null), 'Not set');
 });
 

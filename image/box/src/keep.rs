@@ -180,7 +180,7 @@ impl Keep<'_> {
             }
             Wake::Child(Word::Said(number, _, line)) => {
                 if let Some(network) = &mut self.network {
-                    network.heard(number, &line, &mut self.children);
+                    network.heard(number, &line, &mut self.children, &self.journal);
                 }
             }
             Wake::Wish(Wish::Wifi) => {

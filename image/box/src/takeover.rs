@@ -17,6 +17,8 @@ const ERRORS: &str = "/boot/nightjar-errors.txt";
 /// What holds, and the owner's file as it was last seen, without its passphrase.
 const KEPT: &str = "/data/box/nightjar.toml";
 const SEEN: &str = "/data/box/seen.toml";
+/// The radio network before the one that a phone gave, until that was joined.
+const FORMER: &str = "/data/box/former.toml";
 /// There while everything is being forgotten.
 const FORGETTING: &str = "/data/box/forgetting";
 /// What a reset leaves: which updates were committed, and the file system's own.
@@ -48,11 +50,32 @@ fn keep(place: &Place, settings: &Settings) -> io::Result<()> {
     replace(&place.at(KEPT), settings.to_toml().as_bytes())
 }
 
-/// Keeps another radio network; who else wishes one waits.
+/// Who changes the settings, one at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Keeps another radio network. The one before is the second choice until this one was joined, so
+/// the last one that is known to be right.
 pub(crate) fn change_wifi(place: &Place, wifi: Wifi) -> io::Result<()> {
-    static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    keep(place, &Settings { wifi: Some(wifi), ..kept(place) })
+    let mut settings = kept(place);
+    if settings.wifi.is_some() && former(place).is_none() {
+        let former = Settings { wifi: settings.wifi, ..Settings::default() };
+        replace(&place.at(FORMER), former.to_toml().as_bytes())?;
+    }
+    settings.wifi = Some(wifi);
+    keep(place, &settings)
+}
+
+/// The second choice.
+pub(crate) fn former(place: &Place) -> Option<Wifi> {
+    settings::read(&fs::read_to_string(place.at(FORMER)).unwrap_or_default()).0.wifi
+}
+
+/// That network was joined: unless another one is wished by now, it needs no second choice.
+pub(crate) fn note_joined(place: &Place, wifi: &Wifi) -> io::Result<()> {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_first = kept(place).wifi.as_ref() == Some(wifi);
+    if is_first { remove(&place.at(FORMER)) } else { Ok(()) }
 }
 
 /// Has the next start forget everything.
@@ -67,7 +90,8 @@ fn settle(place: &Place, journal: &Journal) -> io::Result<Settings> {
     if seen.as_deref() == Some(&text) {
         return Ok(kept(place));
     }
-    let (settings, mistakes) = settings::take_over(&text, &kept(place));
+    let before = kept(place);
+    let (settings, mistakes) = settings::take_over(&text, &before);
     if !lasts(place) {
         journal.say("nightjar.toml holds, and stays as it is: there is no card under /data");
         return Ok(settings);
@@ -75,6 +99,9 @@ fn settle(place: &Place, journal: &Journal) -> io::Result<Settings> {
     journal.say(&format!("nightjar.toml is taken over, {} mistakes", mistakes.len()));
     // The passphrase is safe on data before it leaves the file, and the file is done with last.
     keep(place, &settings)?;
+    if settings.wifi != before.wifi {
+        remove(&place.at(FORMER))?;
+    }
     let blank = settings::blanked(&text);
     let lines = mistakes.iter().map(|it| format!("{it}\n"));
     let errors: String = lines.collect();

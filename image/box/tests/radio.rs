@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 /// Says what is appended to `said`, and keeps a copy of each configuration that it starts with.
 const DRIVER: &str = "#!/bin/sh\n: >\"$ROOT/said\"\ncat \"$6\" >>\"$ROOT/read\"\n\
                       exec tail -f \"$ROOT/said\"\n";
@@ -136,4 +136,48 @@ fn another_network_gives_another_address() {
     kept.say(&format!("{CONNECTED} [id=0 id_str=]"));
     kept.is("Loft", "connected");
     kept.asked(3);
+}
+
+const WRONG: &str =
+    "CTRL-EVENT-SSID-TEMP-DISABLED id=0 ssid=\"x\" auth_failures=1 reason=WRONG_KEY";
+
+#[test]
+fn a_wrong_passphrase_has_a_way_back() {
+    let Some(kept) = Kept::start("way-back", HOME) else { return };
+    let (home, loft, attic) = ("ssid=486f6d65", "ssid=4c6f6674", "ssid=4174746963");
+    let former = || kept.text("data/box/former.toml");
+    let wishes = |ssid: &str| {
+        let line = format!(r#"{{"do":"wifi","ssid":"{ssid}","passphrase":"bats in it"}}"#);
+        assert_eq!(kept.ask(&line).as_deref(), Some("{\"ok\":{}}\n"));
+        kept.is(ssid, "searching");
+    };
+    kept.started(1);
+    kept.say(&format!("{CONNECTED} [id=0 id_str=]"));
+    kept.is("Home", "connected");
+
+    // Both are known to the driver, and a second mistake does not replace the one that works.
+    wishes("Loft");
+    kept.started(3);
+    wishes("Attic");
+    kept.started(5);
+    let read = kept.text("read");
+    assert!(read.rfind(attic) < read.rfind(home) && read.rfind(loft) < read.rfind(attic), "{read}");
+    assert!(former().contains("Home"));
+    kept.say(WRONG);
+    kept.started(6);
+    assert!(kept.text("run/nightjar/wpa.conf").contains(home));
+    assert!(!kept.text("run/nightjar/wpa.conf").contains(attic), "it is not tried again and again");
+    kept.say(&format!("{CONNECTED} [id=0 id_str=former]"));
+    kept.is("Attic", "wrong passphrase; back on the former network");
+    assert!(former().contains("Home"), "the next start may try both again");
+
+    // Who is joined replaces the former one.
+    wishes("Loft");
+    kept.started(8);
+    kept.say(&format!("{CONNECTED} [id=1 id_str=former]"));
+    kept.is("Loft", "not found; back on the former network");
+    kept.say(&format!("{CONNECTED} [id=0 id_str=]"));
+    kept.is("Loft", "connected");
+    kept.until("it is noted", |_| former().is_empty());
+    assert!(!kept.text("run/nightjar/wpa.conf").contains(home));
 }

@@ -42,7 +42,7 @@ export class System {
   #restart = h('button', { type: 'button', class: 'button', test: 'restart', onclick: () => this.#askRestart() }, 'Restart');
   #reset = h('button', { type: 'button', class: 'button quiet', test: 'reset', onclick: () => this.#askReset() }, icon('bin'), 'Factory reset');
   #ssid = field('wifi-ssid', 'Name of the Wi-Fi', { maxlength: '32', autocapitalize: 'off' });
-  #passphrase = field('wifi-passphrase', 'Passphrase', { type: 'password', minlength: '8', maxlength: '64', autocomplete: 'off' });
+  #passphrase = field('wifi-passphrase', 'Passphrase, none for an open Wi-Fi', { type: 'password', required: false, minlength: '8', maxlength: '64', autocomplete: 'off' });
   #country = field('wifi-country', 'Country, two letters', { maxlength: '2', pattern: '[A-Za-z]{2}', autocapitalize: 'characters' });
   #join = h('button', { class: 'button primary', test: 'wifi-save' }, 'Join');
   #wifi;
