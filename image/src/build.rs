@@ -10,6 +10,7 @@ mod buildroot;
 mod cross;
 mod debian;
 mod first;
+mod kept;
 mod modules;
 mod root;
 
@@ -19,6 +20,7 @@ use crate::model;
 use crate::screen::{Screen, say};
 use crate::signing::{self, Recipe};
 use crate::tool;
+use crate::whole;
 use image_core::facts::Facts;
 use image_core::settings::TEMPLATE;
 use image_core::version::Version;
@@ -157,8 +159,10 @@ fn from_debian(
     for overlay in &build.overlays {
         root::overlay(overlay, &root)?;
     }
-    let squashed = folder.join("root.squashfs");
-    root::squash(&root, &squashed)?;
+    // A card of another name keeps its own.
+    let name = build.out.as_deref().and_then(Path::file_stem).unwrap_or("root".as_ref());
+    let squashed = whole::beside(&folder.join(name), ".squashfs");
+    kept::once(&squashed, &[&root], || root::squash(&root, &squashed))?;
     say(screen, "4/4 kernel and first steps");
     let boot = boot(&build.board, facts, repository, folder, &debian, &kernel)?;
     Ok((boot, squashed))
@@ -177,7 +181,9 @@ fn boot(
     let _ = fs::remove_dir_all(&boot);
     fs::create_dir_all(&boot).map_err(|error| trouble(&boot, &error))?;
     let image = debian.kernel().join("boot").join(format!("vmlinuz-{}", debian.release()));
-    card::pack(&image, &boot.join(facts.kernel))?;
+    let packed = folder.join(facts.kernel);
+    kept::once(&packed, &[&image], || card::pack(&image, &packed))?;
+    root::copy(&packed, &boot.join(facts.kernel))?;
     let modules = debian.kernel().join("lib/modules").join(debian.release());
     let first = kernel.in_order(FIRST_MODULES)?;
     let first: Vec<_> = first.iter().map(|path| modules.join(path)).collect();

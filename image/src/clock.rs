@@ -1,5 +1,7 @@
 //! The host tool's only reader of time and entropy: how long something takes, what nobody guesses.
 
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Runs from its making on.
@@ -10,6 +12,12 @@ pub(crate) struct Stopwatch(Instant);
 #[expect(clippy::disallowed_methods, reason = "the tool's one clock")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// Whether a file is there and was written less than so long ago.
+pub(crate) fn is_younger(file: &Path, than: Duration) -> bool {
+    let written = fs::metadata(file).and_then(|it| it.modified()).ok();
+    written.and_then(|it| it.elapsed().ok()).is_some_and(|it| it < than)
 }
 
 /// Sixteen bytes that nobody guesses.
