@@ -21,6 +21,8 @@ const SEEN: &str = "/data/box/seen.toml";
 const FORMER: &str = "/data/box/former.toml";
 /// There while everything is being forgotten.
 const FORGETTING: &str = "/data/box/forgetting";
+/// Starts that may try; each leaves a byte in the file.
+const FORGET_TRIES: u64 = 3;
 /// What a reset leaves: which updates were committed, and the file system's own.
 const LEFT: &[&str] = &["box", "lost+found"];
 const LEFT_IN_BOX: &[&str] = &["update", "forgetting"];
@@ -157,13 +159,16 @@ fn forget(place: &Place, journal: &Journal) -> io::Result<()> {
     }
     if place.at(FORGETTING).exists() {
         journal.say("everything is forgotten: a factory reset");
-        // What cannot be deleted now cannot later either: the wish holds once, and no new pairing
-        // is forgotten for it.
         let all = clear(&place.at("/data"), LEFT).and(clear(&place.at("/data/box"), LEFT_IN_BOX));
+        sync(&place.at("/data/box"))?;
         if let Err(error) = all {
             journal.say(&format!("not everything could be forgotten: {error}"));
+            // The next start checks the file system first. But no pairing is forgotten for ever.
+            let tries = fs::metadata(place.at(FORGETTING))?.len() + 1;
+            if tries < FORGET_TRIES {
+                return File::options().append(true).open(place.at(FORGETTING))?.write_all(b".");
+            }
         }
-        sync(&place.at("/data/box"))?;
         fs::remove_file(place.at(FORGETTING))?;
         sync(&place.at("/data/box"))?;
     }
@@ -180,16 +185,19 @@ fn wishes(boot: &Path) -> Vec<PathBuf> {
     wishes.map(|it| it.path()).collect()
 }
 
+/// Deletes what lies there but `left`, and goes on past what cannot be deleted.
 fn clear(dir: &Path, left: &[&str]) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if left.iter().any(|it| entry.file_name() == *it) {
-            continue;
-        }
+    let delete = |entry: fs::DirEntry| {
         let path = entry.path();
-        if entry.file_type()?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }?;
-    }
-    Ok(())
+        if left.iter().any(|it| entry.file_name() == *it) {
+            Ok(())
+        } else if entry.file_type()?.is_dir() {
+            clear(&path, &[]).and(fs::remove_dir(&path))
+        } else {
+            fs::remove_file(&path)
+        }
+    };
+    fs::read_dir(dir)?.fold(Ok(()), |done, entry| done.and(entry.and_then(delete)))
 }
 
 /// A text of at most [`settings::BYTES`]; odd bytes are shown as such.
@@ -337,6 +345,29 @@ mod tests {
         fs::remove_file(card.0.join("data/box/seen.toml")).unwrap();
         assert_eq!(card.take_over(), settings);
         assert!(!card.text("boot/nightjar.toml").unwrap().contains("hunter"));
+    }
+
+    #[test]
+    fn what_cannot_be_deleted_keeps_nothing_else() {
+        let card = Card::new("stuck");
+        card.write("data/edge/stuck", "");
+        let stuck = card.0.join("data/edge/stuck");
+        let chattr = |flag| std::process::Command::new("chattr").arg(flag).arg(&stuck).status();
+        if !chattr("+i").is_ok_and(|it| it.success()) {
+            return; // no root here, or a file system without that flag
+        }
+        card.take_over();
+        wish_to_forget(&card.1).unwrap();
+        let tries = [Some("."), Some(".."), None].map(|left| {
+            card.write("data/edge/owner.log", "tokens");
+            card.take_over();
+            (card.0.join("data/edge/owner.log").exists(), card.text("data/box/forgetting"), left)
+        });
+        chattr("-i").unwrap();
+        for (there, wish, left) in tries {
+            assert_eq!((there, wish.as_deref()), (false, left));
+        }
+        assert!(stuck.exists());
     }
 
     #[test]
