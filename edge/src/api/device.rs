@@ -34,6 +34,7 @@ pub(super) fn status(house: &House) -> Result<Response, Refusal> {
             scrubbed_ms: figures.scrubbed.map(|at| at.0),
             rebuilding: figures.rebuilding,
             quarantined: figures.quarantined,
+            commits: figures.commits,
         },
         sessions: house.sessions.load(Ordering::Relaxed),
         rss_bytes: resident_bytes(),
@@ -53,6 +54,7 @@ fn camera(state: &CameraStatus) -> Camera<'_> {
         height: state.height,
         fps: state.fps,
         last_frame_ms: state.last_frame.map(|at| at.0),
+        inferences: state.inferences,
     }
 }
 

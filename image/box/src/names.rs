@@ -2,6 +2,7 @@
 //! its own, as nobody: what strangers have it remember is bounded by its memory, and a new one
 //! begins where that was too much. It says which name holds, and the keeper hears it.
 
+use crate::people;
 use crate::place::Place;
 use crate::servers::OTHERS;
 use crate::supervise::Spec;
@@ -26,7 +27,7 @@ pub(crate) fn announcer(place: &Place, hostname: &str, port: u16) -> io::Result<
         name: WORD.into(),
         program: std::env::current_exe()?,
         args: vec![WORD.into(), hostname.into(), port.to_string().into()],
-        person: crate::people::person(place, "nobody", &[]),
+        who: people::who(place, "nobody", &[]),
         env: Vec::new(),
         terms: OTHERS,
         heard: true,

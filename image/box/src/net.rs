@@ -2,6 +2,7 @@
 //! here waits: a camera records without any of it.
 
 use crate::journal::Journal;
+use crate::people::Who;
 use crate::place::Place;
 use crate::radio::{self, Radio};
 use crate::servers::OTHERS;
@@ -214,7 +215,7 @@ impl Network {
             name: format!("dhcp-{name}"),
             program: self.place.program("udhcpc")?,
             args: words.map(Into::into).collect(),
-            person: None,
+            who: Who::Keeper,
             env: Vec::new(),
             terms: OTHERS,
             heard: false,

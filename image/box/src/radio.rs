@@ -1,6 +1,7 @@
 //! Wi-Fi by `wpa_supplicant`: its configuration, in memory and for root's eyes alone, and what it
 //! says. The passphrase is written nowhere else.
 
+use crate::people::Who;
 use crate::place::Place;
 use crate::servers::OTHERS;
 use crate::supervise::Spec;
@@ -125,7 +126,7 @@ pub(crate) fn driver(place: &Place, interface: &str) -> Option<Spec> {
         name: format!("wifi-{interface}"),
         program: place.program("wpa_supplicant")?,
         args,
-        person: None,
+        who: Who::Keeper,
         env: Vec::new(),
         terms: OTHERS,
         heard: true,

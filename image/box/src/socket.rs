@@ -49,7 +49,7 @@ pub(crate) struct Desk {
     pub(crate) live: Arc<Mutex<Live>>,
     /// Hears what is to be done.
     pub(crate) wish: Box<dyn Fn(Wish) + Send + Sync>,
-    /// Hears that an update is about to be taken, for its trial to be judged by.
+    /// Hears that an update is taken, for its trial to be judged by.
     pub(crate) before_update: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -202,11 +202,10 @@ impl Desk {
     }
 
     fn update(&self, stream: &UnixStream, from: &mut dyn Read, bytes: u64) -> io::Result<()> {
-        (self.before_update)();
         let mut progress = |percent| {
             let _ = say(stream, &json(&Percent { percent }));
         };
-        match self.updater.begin(from, bytes, &mut progress) {
+        match self.updater.begin(from, bytes, &*self.before_update, &mut progress) {
             Ok(version) => {
                 // Staged: it goes on whether or not that is still heard.
                 let said =
@@ -290,7 +289,7 @@ mod tests {
                 updater: Arc::new(Updater::start(0, &root)),
                 live: Arc::clone(&live),
                 wish: std::boxed::Box::new(move |wish| sender.send(wish).unwrap()),
-                before_update: std::boxed::Box::new(|| {}),
+                before_update: std::boxed::Box::new(|| panic!("no update is taken here")),
             };
             serve(desk, None).unwrap();
             Self(root, wishes, live)

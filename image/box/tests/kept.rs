@@ -7,7 +7,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
@@ -24,6 +24,13 @@ struct Kept {
 
 impl Kept {
     fn start(name: &str) -> Self {
+        // Both servers as whoever runs the test.
+        let own = fs::metadata("/proc/self").unwrap();
+        let user = |name| format!("{name}:x:{}:{}::/:/bin/false\n", own.uid(), own.gid());
+        Self::with(name, &["nightjar", "signal"].map(user).concat())
+    }
+
+    fn with(name: &str, users: &str) -> Self {
         let root =
             std::env::temp_dir().join(format!("nightjar-kept-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&root);
@@ -41,6 +48,7 @@ impl Kept {
         }
         let facts = include_str!("../../../board/qemu-arm64/facts");
         fs::write(root.join("etc/nightjar/facts"), format!("{facts}BOARD=test\n")).unwrap();
+        fs::write(root.join("etc/passwd"), users).unwrap();
         fs::write(root.join("dev/watchdog"), "").unwrap();
         let settings =
             "name = \"Attic\"\nnme = 1\n[[camera]]\nname = \"Yard\"\nsource = \"demo:\"\n";
@@ -212,4 +220,19 @@ fn a_wished_restart_ends_the_servers_first() {
         (it.children("nightjar-edge").is_empty() && it.status().is_none()).then_some(())
     });
     assert!(kept.keeper.wait().unwrap().success());
+}
+
+#[test]
+fn a_server_whose_user_is_not_known_is_not_started() {
+    let kept = Kept::with("unknown", "root:x:0:0::/:/bin/sh\n");
+    for user in ["signal", "nightjar"] {
+        let words = format!("there is no user {user} in /etc/passwd");
+        kept.until("it is said", |it| {
+            it.text("run/nightjar/log/box").contains(&words).then_some(())
+        });
+    }
+    assert_eq!(
+        (kept.children("nightjar-edge"), kept.children("nightjar-signal")),
+        (vec![], vec![])
+    );
 }

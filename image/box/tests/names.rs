@@ -67,9 +67,13 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 fn system() -> PathBuf {
     let root = std::env::temp_dir().join(format!("nightjar-names-{}", std::process::id()));
     let _ = fs::remove_dir_all(&root);
-    for dir in ["usr/bin", "boot", "data", "run", "dev", "etc/nightjar"] {
+    for dir in ["usr/bin", "boot", "data", "run", "etc"] {
         fs::create_dir_all(root.join(dir)).unwrap();
     }
+    // Whoever has a network of its own is root.
+    let user = |name| format!("{name}:x:0:0::/:/bin/false\n");
+    let users = ["nobody", "nightjar", "signal"].map(user).concat();
+    fs::write(root.join("etc/passwd"), users).unwrap();
     for server in ["nightjar-signal", "nightjar-edge"] {
         let path = root.join("usr/bin").join(server);
         fs::write(&path, "#!/bin/sh\nexec sleep 1000\n").unwrap();

@@ -18,7 +18,6 @@ const PATIENCE: Duration = Duration::from_mins(3);
 const DRIVER: &str = "#!/bin/sh\n: >\"$ROOT/said\"\ncat \"$6\" >>\"$ROOT/read\"\n\
                       exec tail -f \"$ROOT/said\"\n";
 const CLIENT: &str = "#!/bin/sh\necho asked >>\"$ROOT/asked\"\nexec sleep 1000\n";
-const SERVER: &str = "#!/bin/sh\nexec sleep 1000\n";
 
 struct Kept {
     root: PathBuf,
@@ -37,7 +36,7 @@ impl Kept {
         let root = std::env::temp_dir().join(format!("nightjar-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&root);
         let wlan = "sys/class/net/wlan0";
-        for dir in ["usr/bin", "sbin", "boot", "data", "run", "dev", "etc/nightjar"] {
+        for dir in ["sbin", "boot", "data", "run", "dev", "etc/nightjar"] {
             fs::create_dir_all(root.join(dir)).unwrap();
         }
         for dir in ["device", "phy80211"] {
@@ -48,12 +47,7 @@ impl Kept {
         fs::write(root.join("boot/nightjar.toml"), settings).unwrap();
         fs::write(root.join(wlan).join("type"), "1\n").unwrap();
         fs::write(root.join(wlan).join("carrier"), "1\n").unwrap();
-        for (path, script) in [
-            ("sbin/wpa_supplicant", DRIVER),
-            ("sbin/udhcpc", CLIENT),
-            ("usr/bin/nightjar-edge", SERVER),
-            ("usr/bin/nightjar-signal", SERVER),
-        ] {
+        for (path, script) in [("sbin/wpa_supplicant", DRIVER), ("sbin/udhcpc", CLIENT)] {
             let script = script.replace("$ROOT", root.to_str()?);
             fs::write(root.join(path), script).unwrap();
             fs::set_permissions(root.join(path), fs::Permissions::from_mode(0o755)).unwrap();
