@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Where partitions of a `qemu-arm64` card lie: first sector and sectors.
 const TABLE: &str = "\
@@ -266,6 +267,12 @@ fn what_is_no_whole_image_is_refused_before_anything_is_written() {
     }
 }
 
+/// While one test looks for a free loop device, no other frees one that it needs again.
+fn lock() -> MutexGuard<'static, ()> {
+    static FINDING: Mutex<()> = Mutex::new(());
+    FINDING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A loop device over a file; gone with this.
 struct Loop {
     node: String,
@@ -277,12 +284,20 @@ impl Loop {
         let made = fs::File::create(&file).expect("a file");
         made.set_len(bytes).expect("room");
         let args = [&["--find", "--show"], more, &[text(&file)]].concat();
+        let _alone = lock();
         let node = ran("losetup", &args).trim().to_owned();
         Self { node, file }
     }
 
     fn name(&self) -> &str {
         self.node.trim_start_matches("/dev/")
+    }
+
+    /// Puts another file under its name.
+    fn change(&self, file: &Path) {
+        let _alone = lock();
+        ran("losetup", &["--detach", &self.node]);
+        ran("losetup", &[&self.node, text(file)]);
     }
 
     /// Flashes it without a question.
@@ -339,22 +354,9 @@ fn a_drive_is_written_and_read_back() {
 
     // On a terminal the drive is chosen by its name, once; settings that were said are not asked for.
     let ask = |answer: &str| {
-        let command = format!(
-            "{} flash {} --name 'Front door' --loop-devices-too",
-            binary("nightjar").display(),
-            card.image.display()
-        );
-        let mut child = program("script", &["-qec", &command, "/dev/null"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("script runs");
-        let mut input = child.stdin.take().expect("a pipe");
-        writeln!(input, "{answer}").expect("it listens");
-        let mut said = String::new();
-        child.stdout.take().expect("a pipe").read_to_string(&mut said).expect("text");
-        drop(input);
-        (child.wait().expect("it ends").success(), said)
+        let mut terminal = Terminal::flash(&card.image, "--name 'Front door'");
+        terminal.answer("nothing to stop: ", &format!("{answer}\n"));
+        terminal.end()
     };
     let (good, said) = ask("no");
     assert!(!good && said.contains("stopped: nothing was written"), "{said}");
@@ -362,6 +364,84 @@ fn a_drive_is_written_and_read_back() {
     let (good, said) = ask(drive.name());
     assert!(good && said.contains("100 %") && said.contains("Done"), "{said}");
     assert!(on_autoboot(&drive.file, "nightjar.toml").contains("name = \"Front door\""));
+}
+
+/// Somebody at a terminal who flashes a card, and the terminal's state at the end.
+struct Terminal {
+    child: Child,
+    said: String,
+}
+
+impl Terminal {
+    fn flash(image: &Path, flags: &str) -> Self {
+        let nightjar = binary("nightjar");
+        let command = format!(
+            "trap : INT; {} flash {} {flags} --loop-devices-too; code=$?; stty -a; exit $code",
+            nightjar.display(),
+            image.display()
+        );
+        let mut script = program("script", &["-qec", &command, "/dev/null"]);
+        let child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        Self { child: child.expect("script runs"), said: String::new() }
+    }
+
+    /// Types `keys` when it has been asked for them.
+    fn answer(&mut self, question: &str, keys: &str) {
+        let out = self.child.stdout.as_mut().expect("a pipe");
+        let mut byte = [0];
+        while !self.said.ends_with(question) {
+            assert_eq!(out.read(&mut byte).expect("text"), 1, "it ended: {}", self.said);
+            self.said.push(byte[0].into());
+        }
+        let input = self.child.stdin.as_mut().expect("a pipe");
+        input.write_all(keys.as_bytes()).and_then(|()| input.flush()).expect("it listens");
+    }
+
+    /// Whether it ended well, and all that stood on the terminal.
+    fn end(mut self) -> (bool, String) {
+        let out = self.child.stdout.as_mut().expect("a pipe");
+        out.read_to_string(&mut self.said).expect("text");
+        (self.child.wait().expect("it ends").success(), self.said)
+    }
+}
+
+#[test]
+fn a_drive_that_was_changed_after_it_was_chosen_is_not_written() {
+    if !has_loops("a_drive_that_was_changed_after_it_was_chosen_is_not_written") {
+        return;
+    }
+    let card = Card::new("changed");
+    let drive = Loop::new(card.path("drive"), BYTES, &[]);
+    // Of the same size and, for its lack of a maker, of the same title.
+    let another = card.path("another");
+    fs::write(&another, fs::read(&drive.file).expect("the drive")).expect("room");
+    let mut terminal = Terminal::flash(&card.image, "");
+    terminal.answer("nothing to stop: ", &format!("{}\n", drive.name()));
+    terminal.answer("Wi-Fi network (nothing with a cable): ", "\n");
+    terminal.answer("Name that phones show: ", "");
+    drive.change(&another);
+    terminal.answer("", "\n");
+    terminal.answer("Time zone (", "\n");
+    let (good, said) = terminal.end();
+    assert!(!good && said.contains("is another drive now: nothing was written"), "{said}");
+    for file in [&drive.file, &another] {
+        assert!(fs::read(file).expect("a file").iter().all(|&it| it == 0), "{}", file.display());
+    }
+}
+
+#[test]
+fn whoever_stops_at_the_passphrase_sees_what_is_typed_after_it() {
+    if !has_loops("whoever_stops_at_the_passphrase_sees_what_is_typed_after_it") {
+        return;
+    }
+    let card = Card::new("stopped");
+    let drive = Loop::new(card.path("drive"), BYTES, &[]);
+    let mut terminal = Terminal::flash(&card.image, "");
+    terminal.answer("nothing to stop: ", &format!("{}\n", drive.name()));
+    terminal.answer("Wi-Fi network (nothing with a cable): ", "Home\n");
+    terminal.answer("Its passphrase (not shown): ", "half of\x03");
+    let (good, said) = terminal.end();
+    assert!(!good && said.contains(" echo ") && !said.contains("half of"), "{said}");
 }
 
 #[test]
