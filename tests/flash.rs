@@ -1,11 +1,11 @@
-//! `nightjar image` and `nightjar flash` from the outside: what is laid out is read by other
+//! `nightjar image`, `flash` and `boot` from the outside: what is laid out is read by other
 //! programs, and loop devices stand for cards and for disks that must not be touched.
 
 use harness::data::{Scratch, left_out};
 use harness::program::{binary, outcome};
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -78,6 +78,7 @@ impl Card {
         let kernel: Vec<u8> =
             (0..3_000_000u32).map(|it| it.to_le_bytes()[it as usize % 3]).collect();
         fs::write(folder.join("boot/Image.gz"), kernel).expect("a file");
+        fs::write(folder.join("boot/cmdline-a.txt"), "root=/dev/vda5 quiet\n").expect("a file");
         fs::write(folder.join("boot/overlays/a name longer than eleven.dtbo"), "x")
             .expect("a file");
         fs::write(folder.join("root/etc/os-release"), "NAME=Nightjar\n").expect("a file");
@@ -265,6 +266,49 @@ fn what_is_no_whole_image_is_refused_before_anything_is_written() {
     for args in [&["flash", "x", "--yes"][..], &["flash", "x"], &["flash", "x", "--to", "sdb"]] {
         assert_eq!(nightjar(args).status.code(), Some(2), "{args:?}: nobody can be asked");
     }
+}
+
+#[test]
+fn a_slot_is_booted_with_what_it_holds_out_of_a_folder_that_is_ours_alone() {
+    let test = "a_slot_is_booted_with_what_it_holds_out_of_a_folder_that_is_ours_alone";
+    if !has(test, &["mksquashfs", "mke2fs"]) {
+        return;
+    }
+    let card = Card::new("boot");
+    let tools = card.path("tools");
+    fs::create_dir_all(&tools).expect("a folder");
+    // In QEMU's place: says what it is given, and fails, for it has no socket to say its end over.
+    let qemu = tools.join("qemu-system-aarch64");
+    let says = "#!/bin/sh
+        for word; do
+          case $before in -kernel | -initrd) stat -c \"$before %s\" \"$word\" && stat -c %A \"${word%/*}\" ;; esac
+          before=$word
+        done
+        echo \"$@\"
+        exit 3\n";
+    fs::write(&qemu, says).expect("a file");
+    fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).expect("ours");
+    let boot = || {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut nightjar = Command::new(binary("nightjar"));
+        nightjar.args(["boot", text(&card.image)]).env("TMPDIR", card.scratch.path());
+        let done = outcome(nightjar.env("PATH", format!("{}:{path}", tools.display())));
+        assert!(complaint(&done).contains("qemu-system-aarch64 failed"), "{}", complaint(&done));
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    };
+    // Buildroot's kernel has all that it starts with built in.
+    let said = boot();
+    assert!(said.contains("-kernel 3000000\ndrwx------\n"), "{said}");
+    assert!(said.contains("-append root=/dev/vda5 quiet nightjar.partition=2 "), "{said}");
+    assert!(!said.contains("-initrd"), "{said}");
+    // Debian's has not.
+    fs::write(card.path("boot/initrd.gz"), "first steps").expect("a file");
+    card.lay_out(&card.image);
+    let said = boot();
+    assert!(said.contains("-initrd 11\ndrwx------\n"), "{said}");
+    let folder = fs::read_dir(card.scratch.path()).expect("a folder").flatten();
+    let left = folder.filter(|it| it.file_name().to_string_lossy().contains("nightjar-boot"));
+    assert_eq!(left.count(), 0, "it cleans up behind itself");
 }
 
 /// While one test looks for a free loop device, no other frees one that it needs again.
