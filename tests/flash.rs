@@ -1,13 +1,14 @@
-//! `nightjar image` and `nightjar flash` from the outside: what is laid out is read by other
+//! `nightjar image`, `flash` and `boot` from the outside: what is laid out is read by other
 //! programs, and loop devices stand for cards and for disks that must not be touched.
 
 use harness::data::{Scratch, left_out};
 use harness::program::{binary, outcome};
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Where partitions of a `qemu-arm64` card lie: first sector and sectors.
 const TABLE: &str = "\
@@ -77,6 +78,7 @@ impl Card {
         let kernel: Vec<u8> =
             (0..3_000_000u32).map(|it| it.to_le_bytes()[it as usize % 3]).collect();
         fs::write(folder.join("boot/Image.gz"), kernel).expect("a file");
+        fs::write(folder.join("boot/cmdline-a.txt"), "root=/dev/vda5 quiet\n").expect("a file");
         fs::write(folder.join("boot/overlays/a name longer than eleven.dtbo"), "x")
             .expect("a file");
         fs::write(folder.join("root/etc/os-release"), "NAME=Nightjar\n").expect("a file");
@@ -266,6 +268,55 @@ fn what_is_no_whole_image_is_refused_before_anything_is_written() {
     }
 }
 
+#[test]
+fn a_slot_is_booted_with_what_it_holds_out_of_a_folder_that_is_ours_alone() {
+    let test = "a_slot_is_booted_with_what_it_holds_out_of_a_folder_that_is_ours_alone";
+    if !has(test, &["mksquashfs", "mke2fs"]) {
+        return;
+    }
+    let card = Card::new("boot");
+    let tools = card.path("tools");
+    fs::create_dir_all(&tools).expect("a folder");
+    // In QEMU's place: says what it is given, and fails, for it has no socket to say its end over.
+    let qemu = tools.join("qemu-system-aarch64");
+    let says = "#!/bin/sh
+        for word; do
+          case $before in -kernel | -initrd) stat -c \"$before %s\" \"$word\" && stat -c %A \"${word%/*}\" ;; esac
+          before=$word
+        done
+        echo \"$@\"
+        exit 3\n";
+    fs::write(&qemu, says).expect("a file");
+    fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).expect("ours");
+    let boot = || {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut nightjar = Command::new(binary("nightjar"));
+        nightjar.args(["boot", text(&card.image)]).env("TMPDIR", card.scratch.path());
+        let done = outcome(nightjar.env("PATH", format!("{}:{path}", tools.display())));
+        assert!(complaint(&done).contains("qemu-system-aarch64 failed"), "{}", complaint(&done));
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    };
+    // Buildroot's kernel has all that it starts with built in.
+    let said = boot();
+    assert!(said.contains("-kernel 3000000\ndrwx------\n"), "{said}");
+    assert!(said.contains("-append root=/dev/vda5 quiet nightjar.partition=2 "), "{said}");
+    assert!(!said.contains("-initrd"), "{said}");
+    // Debian's has not.
+    fs::write(card.path("boot/initrd.gz"), "first steps").expect("a file");
+    card.lay_out(&card.image);
+    let said = boot();
+    assert!(said.contains("-initrd 11\ndrwx------\n"), "{said}");
+    let folder = fs::read_dir(card.scratch.path()).expect("a folder").flatten();
+    let left = folder.filter(|it| it.file_name().to_string_lossy().contains("nightjar-boot"));
+    assert_eq!(left.count(), 0, "it cleans up behind itself");
+}
+
+/// While one test looks for a free loop device, no other frees one that it needs again.
+fn lock() -> MutexGuard<'static, ()> {
+    static FINDING: Mutex<()> = Mutex::new(());
+    FINDING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A loop device over a file; gone with this.
 struct Loop {
     node: String,
@@ -277,12 +328,20 @@ impl Loop {
         let made = fs::File::create(&file).expect("a file");
         made.set_len(bytes).expect("room");
         let args = [&["--find", "--show"], more, &[text(&file)]].concat();
+        let _alone = lock();
         let node = ran("losetup", &args).trim().to_owned();
         Self { node, file }
     }
 
     fn name(&self) -> &str {
         self.node.trim_start_matches("/dev/")
+    }
+
+    /// Puts another file under its name.
+    fn change(&self, file: &Path) {
+        let _alone = lock();
+        ran("losetup", &["--detach", &self.node]);
+        ran("losetup", &[&self.node, text(file)]);
     }
 
     /// Flashes it without a question.
@@ -339,22 +398,9 @@ fn a_drive_is_written_and_read_back() {
 
     // On a terminal the drive is chosen by its name, once; settings that were said are not asked for.
     let ask = |answer: &str| {
-        let command = format!(
-            "{} flash {} --name 'Front door' --loop-devices-too",
-            binary("nightjar").display(),
-            card.image.display()
-        );
-        let mut child = program("script", &["-qec", &command, "/dev/null"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("script runs");
-        let mut input = child.stdin.take().expect("a pipe");
-        writeln!(input, "{answer}").expect("it listens");
-        let mut said = String::new();
-        child.stdout.take().expect("a pipe").read_to_string(&mut said).expect("text");
-        drop(input);
-        (child.wait().expect("it ends").success(), said)
+        let mut terminal = Terminal::flash(&card.image, "--name 'Front door'");
+        terminal.answer("nothing to stop: ", &format!("{answer}\n"));
+        terminal.end()
     };
     let (good, said) = ask("no");
     assert!(!good && said.contains("stopped: nothing was written"), "{said}");
@@ -362,6 +408,84 @@ fn a_drive_is_written_and_read_back() {
     let (good, said) = ask(drive.name());
     assert!(good && said.contains("100 %") && said.contains("Done"), "{said}");
     assert!(on_autoboot(&drive.file, "nightjar.toml").contains("name = \"Front door\""));
+}
+
+/// Somebody at a terminal who flashes a card, and the terminal's state at the end.
+struct Terminal {
+    child: Child,
+    said: String,
+}
+
+impl Terminal {
+    fn flash(image: &Path, flags: &str) -> Self {
+        let nightjar = binary("nightjar");
+        let command = format!(
+            "trap : INT; {} flash {} {flags} --loop-devices-too; code=$?; stty -a; exit $code",
+            nightjar.display(),
+            image.display()
+        );
+        let mut script = program("script", &["-qec", &command, "/dev/null"]);
+        let child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        Self { child: child.expect("script runs"), said: String::new() }
+    }
+
+    /// Types `keys` when it has been asked for them.
+    fn answer(&mut self, question: &str, keys: &str) {
+        let out = self.child.stdout.as_mut().expect("a pipe");
+        let mut byte = [0];
+        while !self.said.ends_with(question) {
+            assert_eq!(out.read(&mut byte).expect("text"), 1, "it ended: {}", self.said);
+            self.said.push(byte[0].into());
+        }
+        let input = self.child.stdin.as_mut().expect("a pipe");
+        input.write_all(keys.as_bytes()).and_then(|()| input.flush()).expect("it listens");
+    }
+
+    /// Whether it ended well, and all that stood on the terminal.
+    fn end(mut self) -> (bool, String) {
+        let out = self.child.stdout.as_mut().expect("a pipe");
+        out.read_to_string(&mut self.said).expect("text");
+        (self.child.wait().expect("it ends").success(), self.said)
+    }
+}
+
+#[test]
+fn a_drive_that_was_changed_after_it_was_chosen_is_not_written() {
+    if !has_loops("a_drive_that_was_changed_after_it_was_chosen_is_not_written") {
+        return;
+    }
+    let card = Card::new("changed");
+    let drive = Loop::new(card.path("drive"), BYTES, &[]);
+    // Of the same size and, for its lack of a maker, of the same title.
+    let another = card.path("another");
+    fs::write(&another, fs::read(&drive.file).expect("the drive")).expect("room");
+    let mut terminal = Terminal::flash(&card.image, "");
+    terminal.answer("nothing to stop: ", &format!("{}\n", drive.name()));
+    terminal.answer("Wi-Fi network (nothing with a cable): ", "\n");
+    terminal.answer("Name that phones show: ", "");
+    drive.change(&another);
+    terminal.answer("", "\n");
+    terminal.answer("Time zone (", "\n");
+    let (good, said) = terminal.end();
+    assert!(!good && said.contains("is another drive now: nothing was written"), "{said}");
+    for file in [&drive.file, &another] {
+        assert!(fs::read(file).expect("a file").iter().all(|&it| it == 0), "{}", file.display());
+    }
+}
+
+#[test]
+fn whoever_stops_at_the_passphrase_sees_what_is_typed_after_it() {
+    if !has_loops("whoever_stops_at_the_passphrase_sees_what_is_typed_after_it") {
+        return;
+    }
+    let card = Card::new("stopped");
+    let drive = Loop::new(card.path("drive"), BYTES, &[]);
+    let mut terminal = Terminal::flash(&card.image, "");
+    terminal.answer("nothing to stop: ", &format!("{}\n", drive.name()));
+    terminal.answer("Wi-Fi network (nothing with a cable): ", "Home\n");
+    terminal.answer("Its passphrase (not shown): ", "half of\x03");
+    let (good, said) = terminal.end();
+    assert!(!good && said.contains(" echo ") && !said.contains("half of"), "{said}");
 }
 
 #[test]

@@ -8,16 +8,22 @@
 
 mod qemu;
 
-use crate::card::Image;
+use crate::build::FIRST_STEPS;
+use crate::card::{self, Image};
+use crate::clock;
 use crate::failure::{Failure, trouble};
 use crate::screen::{Screen, say};
 use crate::tool;
 use image_core::autoboot::Autoboot;
 use qemu::{End, Machine};
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use uuid::Builder;
 
+/// The board that QEMU is.
+const BOARD: &str = "qemu-arm64";
 /// Partition 1 and the wish on it.
 const AUTOBOOT: u8 = 1;
 const WISH: &str = "tryboot";
@@ -84,15 +90,17 @@ fn load(boot: &Boot, slot: Slot, scratch: &Path) -> Result<Machine, Failure> {
         command_line.push(' ');
         command_line.push_str(word);
     }
-    let mut take = |name: &str| -> Result<PathBuf, Failure> {
+    let put = |name: &str, bytes: Vec<u8>| -> Result<PathBuf, Failure> {
         let path = scratch.join(name);
-        let bytes = image.read(slot.partition, name)?;
         fs::write(&path, bytes).map_err(|error| trouble(&path, &error))?;
         Ok(path)
     };
+    let kernel = card::board(BOARD)?.kernel;
+    // A kernel that has its disk's driver built in needs none.
+    let first = image.find(slot.partition, FIRST_STEPS)?;
     Ok(Machine {
-        kernel: take("Image.gz")?,
-        first: take("initrd.gz")?,
+        kernel: put(kernel, image.read(slot.partition, kernel)?)?,
+        first: first.map(|bytes| put(FIRST_STEPS, bytes)).transpose()?,
         command_line,
         image: boot.image.clone(),
         tap: boot.tap.clone(),
@@ -100,13 +108,15 @@ fn load(boot: &Boot, slot: Slot, scratch: &Path) -> Result<Machine, Failure> {
     })
 }
 
-/// A folder that goes when we do.
+/// A folder that goes when we do: made, not found, under a name that nobody guesses, for us alone.
 struct Scratch(PathBuf);
 
 impl Scratch {
     fn new() -> Result<Self, Failure> {
-        let path = std::env::temp_dir().join(format!("nightjar-boot-{}", std::process::id()));
-        fs::create_dir_all(&path).map_err(|error| trouble(&path, &error))?;
+        let name = Builder::from_random_bytes(clock::random()).into_uuid().simple();
+        let path = std::env::temp_dir().join(format!("nightjar-boot-{name}"));
+        let made = DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|error| trouble(&path, &error))?;
         Ok(Self(path))
     }
 }

@@ -33,6 +33,9 @@ use std::sync::Mutex;
 const FIRST_MODULES: [&str; 3] = ["virtio_pci", "virtio_blk", "squashfs"];
 const LATER_MODULES: [&str; 5] = ["crc32c_generic", "ext4", "vfat", "nls_cp437", "nls_ascii"];
 
+/// The archive that a kernel with its disk's driver in a module starts with, on a boot partition.
+pub(crate) const FIRST_STEPS: &str = "initrd.gz";
+
 /// What is to be built.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Build {
@@ -189,7 +192,7 @@ fn boot(
     let first: Vec<_> = first.iter().map(|path| modules.join(path)).collect();
     let board = repository.join("board").join(name);
     let busybox = debian.files("busybox-static").join("bin/busybox");
-    first::write(&boot.join("initrd.gz"), &board.join("init"), &busybox, &first)?;
+    first::write(&boot.join(FIRST_STEPS), &board.join("init"), &busybox, &first)?;
     let words = board.join("cmdline");
     let words = fs::read_to_string(&words).map_err(|error| trouble(&words, &error))?;
     card::command_lines(&words, facts, &boot)?;

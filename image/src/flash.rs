@@ -135,7 +135,7 @@ fn to_drive(
             Failure::Trouble(format!("{} cannot be unmounted: {why}", point.display()))
         })?;
     }
-    let mut file = claim(drive)?;
+    let mut file = claim(machine, drive)?;
     copy(source, &mut file, &node, screen)?;
     screen::lock(screen).say(&format!("Done: take the card out of {}.", node.display()));
     Ok(())
@@ -148,7 +148,7 @@ fn may_write(node: &Path) -> Result<(), Failure> {
 
 /// Opens it for us alone: the kernel refuses a disk of which any part is mounted, swapped to or
 /// held by another. Without the page cache, so that the speed and what is read back are the card's.
-fn claim(drive: &Drive) -> Result<File, Failure> {
+fn claim(machine: &Machine, drive: &Drive) -> Result<File, Failure> {
     let node = drive.node();
     let flags = (OFlags::EXCL | OFlags::DIRECT | OFlags::NOFOLLOW).bits().cast_signed();
     let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(&node);
@@ -156,7 +156,8 @@ fn claim(drive: &Drive) -> Result<File, Failure> {
     let opened = file.metadata().map_err(|error| opening(&node, &error))?.rdev();
     let number = format!("{}:{}", rustix::fs::major(opened), rustix::fs::minor(opened));
     let bytes = file.seek(SeekFrom::End(0)).map_err(|error| opening(&node, &error))?;
-    if number != drive.number || bytes != drive.bytes {
+    let sequence = machine.sequence(&drive.name);
+    if (&number, bytes, &sequence) != (&drive.number, drive.bytes, &drive.sequence) {
         let line = format!("{} is not the drive that was looked at", node.display());
         return Err(Failure::Trouble(line));
     }

@@ -34,8 +34,8 @@ const MACHINE: &[&str] = &[
 #[derive(Debug)]
 pub(super) struct Machine {
     pub(super) kernel: PathBuf,
-    /// The archive of the first steps.
-    pub(super) first: PathBuf,
+    /// The archive of the first steps, where the kernel needs some.
+    pub(super) first: Option<PathBuf>,
     pub(super) command_line: String,
     pub(super) image: PathBuf,
     pub(super) tap: Option<String>,
@@ -89,9 +89,10 @@ impl Machine {
             .args(["-qmp", &format!("unix:{}", self.control.display())])
             .arg("-kernel")
             .arg(&self.kernel)
-            .arg("-initrd")
-            .arg(&self.first)
             .args(["-append", &self.command_line]);
+        if let Some(first) = &self.first {
+            qemu.arg("-initrd").arg(first);
+        }
         qemu
     }
 }

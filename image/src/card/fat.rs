@@ -136,10 +136,15 @@ pub(crate) fn put_file(volume: &mut [u8], name: &str, bytes: &[u8]) -> io::Resul
 /// A file of a FAT that lies in memory; empty where it is not there.
 pub(crate) fn take_file(volume: &mut [u8], name: &str) -> io::Result<Vec<u8>> {
     let system = FileSystem::new(Cursor::new(volume), options())?;
+    Ok(take(&system, name)?.unwrap_or_default())
+}
+
+/// A file's bytes; `None` where it is not there.
+fn take<T: Read + Write + Seek>(system: &FileSystem<T>, name: &str) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     match system.root_dir().open_file(name) {
-        Ok(mut file) => file.read_to_end(&mut bytes).map(|_| bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(bytes),
+        Ok(mut file) => file.read_to_end(&mut bytes).map(|_| Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -161,12 +166,13 @@ impl Image {
 
     /// A file's bytes.
     pub(crate) fn read(&mut self, nr: u8, name: &str) -> Result<Vec<u8>, Failure> {
-        self.with(nr, |system| {
-            let mut bytes = Vec::new();
-            system.root_dir().open_file(name)?.read_to_end(&mut bytes)?;
-            Ok(bytes)
-        })
-        .map_err(|error| self.failed(nr, name, &error))
+        let found = self.find(nr, name)?;
+        found.ok_or_else(|| self.failed(nr, name, &io::ErrorKind::NotFound.into()))
+    }
+
+    /// A file's bytes; `None` where it is not there.
+    pub(crate) fn find(&mut self, nr: u8, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+        self.with(nr, |system| take(system, name)).map_err(|error| self.failed(nr, name, &error))
     }
 
     /// Removes a file; whether it was there.

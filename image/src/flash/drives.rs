@@ -38,6 +38,9 @@ pub(super) struct Drive {
     /// Who made it and what they call it.
     pub(super) title: String,
     pub(super) bytes: u64,
+    /// The kernel's count of disks, which goes up with each card that is put in; empty before
+    /// Linux 5.15.
+    pub(super) sequence: String,
     /// Where a desktop mounted its partitions.
     pub(super) mounts: Vec<PathBuf>,
 }
@@ -45,8 +48,7 @@ pub(super) struct Drive {
 impl Drive {
     /// Whether `other` is the same one, as far as can be told from outside.
     pub(super) fn is(&self, other: &Self) -> bool {
-        let Self { name, number, title, bytes, mounts: _ } = self;
-        (name, number, title, *bytes) == (&other.name, &other.number, &other.title, other.bytes)
+        *self == Self { mounts: self.mounts.clone(), ..other.clone() }
     }
 
     /// Its file.
@@ -130,7 +132,13 @@ impl Machine {
         }
         let number = word(&sys.join("dev"));
         let bytes = sectors.saturating_mul(512);
-        Ok(Drive { title: self.title(&name), number, bytes, mounts, name })
+        let (title, sequence) = (self.title(&name), self.sequence(&name));
+        Ok(Drive { name, number, title, bytes, sequence, mounts })
+    }
+
+    /// Which disk this is of all that came since the machine started.
+    pub(super) fn sequence(&self, name: &str) -> String {
+        word(&self.root.join("sys/class/block").join(name).join("diskseq"))
     }
 
     /// `sdb` of `sdb`, `/dev/sdb` and `/dev/disk/by-id/...`.

@@ -3,6 +3,9 @@
 use crate::failure::Failure;
 use crate::screen::{self, Screen};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 use std::io::{IsTerminal, stdin};
 use std::sync::Mutex;
 
@@ -20,14 +23,29 @@ pub(super) fn ask(screen: &Mutex<Screen>, question: &str) -> Result<String, Fail
     Ok(line.trim().to_owned())
 }
 
-/// The same, unseen.
+/// The same, unseen. Whoever stops us meanwhile gets the terminal back as it was.
 pub(super) fn ask_unseen(screen: &Mutex<Screen>, question: &str) -> Result<String, Failure> {
     let Ok(before) = tcgetattr(stdin()) else { return ask(screen, question) };
     let mut unseen = before.clone();
     unseen.local_modes.remove(LocalModes::ECHO);
+    let restore = move || tcsetattr(stdin(), OptionalActions::Now, &before);
+    restore_when_stopped(restore.clone())?;
     let _ = tcsetattr(stdin(), OptionalActions::Now, &unseen);
     let answer = ask(screen, question);
-    let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
+    let _ = restore();
     screen::lock(screen).prompt("\n");
     answer
+}
+
+/// From now on: what was let go of would be ignored, not as it was before.
+fn restore_when_stopped<R>(restore: impl Fn() -> R + Send + 'static) -> Result<(), Failure> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM])
+        .map_err(|error| Failure::Trouble(format!("signals cannot be heard: {error}")))?;
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            restore();
+            let _ = emulate_default_handler(signal);
+        }
+    });
+    Ok(())
 }

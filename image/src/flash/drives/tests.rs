@@ -96,7 +96,10 @@ fn a_card_in_a_reader_is_offered_with_what_it_says_of_itself() {
     fs::create_dir_all(picture.0.root.join("dev/disk/by-id")).unwrap();
     symlink("../../sdb", picture.0.root.join("dev/disk/by-id/usb-X")).unwrap();
     assert_eq!(picture.judge("/dev/disk/by-id/usb-X"), Ok(drive.clone()));
-    assert_eq!(picture.judge("/dev/sdb"), Ok(drive));
+    assert_eq!(picture.judge("/dev/sdb"), Ok(drive.clone()));
+    // Another card in the same reader.
+    fs::write(picture.0.root.join("sys/class/block/sdb/diskseq"), "7\n").unwrap();
+    assert!(drive.is(&drive) && !drive.is(&picture.judge("sdb").unwrap()));
 }
 
 #[test]
