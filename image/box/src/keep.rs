@@ -34,6 +34,8 @@ const RESTART_MS: u64 = 2_000;
 enum Wake {
     Child(Word),
     Wish(Wish),
+    /// nightjar-signal, as started at that time, has not answered for so long, ms.
+    Silent(u64, u64),
     Stop,
 }
 
@@ -57,6 +59,7 @@ struct Keep<'a> {
     clock: Clock,
     journal: Arc<Journal>,
     children: Supervisor<Wake>,
+    signal: usize,
     edge: usize,
     /// Who announces the box's name.
     names: Option<usize>,
@@ -82,7 +85,7 @@ pub(crate) fn keep(options: &Options) -> io::Result<()> {
     open_port(options, &journal);
     let board = Board::read(options, &journal);
     let mut children = Supervisor::new(clock, Arc::clone(&journal), wakes.clone());
-    children.add(servers::signal(options, &settings));
+    let signal = children.add(servers::signal(options, &settings));
     let edge = children.add(servers::edge(options, &settings));
     children.turn();
 
@@ -101,8 +104,19 @@ pub(crate) fn keep(options: &Options) -> io::Result<()> {
         network = Some(Network::new(place, &settings, board.wifi, &live, &journal));
     }
     let restart = None;
-    let keep =
-        Keep { options, clock, journal, children, edge, names, network, live, shared, restart };
+    let keep = Keep {
+        options,
+        clock,
+        journal,
+        children,
+        signal,
+        edge,
+        names,
+        network,
+        live,
+        shared,
+        restart,
+    };
     let restart = keep.run(&woken);
     if let Some(restart) = restart {
         rustix::fs::sync();
@@ -134,6 +148,9 @@ impl Keep<'_> {
             self.children.turn();
             if let Some(since_ms) = self.children.running_since(self.edge) {
                 self.shared.edge_ms.store(since_ms, Ordering::Relaxed);
+            }
+            if let Some(since_ms) = self.children.running_since(self.signal) {
+                self.shared.signal_ms.store(since_ms, Ordering::Relaxed);
             }
             let restart_ms = self.restart.as_ref().filter(|_| !stopping).map(|(at_ms, _)| *at_ms);
             let wake_ms = self.children.wake_ms().into_iter().chain(restart_ms).min();
@@ -192,6 +209,13 @@ impl Keep<'_> {
             Wake::Wish(Wish::Restart(restart)) => {
                 self.restart.get_or_insert((self.clock.now_ms() + RESTART_MS, restart));
             }
+            Wake::Silent(since_ms, silent_ms) => {
+                if self.children.running_since(self.signal) == Some(since_ms) {
+                    let silent_s = silent_ms / 1_000;
+                    self.journal.say(&format!("signal has not answered for {silent_s} s"));
+                    self.children.restart(self.signal);
+                }
+            }
             Wake::Stop => {}
         }
     }
@@ -239,21 +263,26 @@ fn watch(
     let camera = fs::read_to_string(place.at("/data/box/frames")).is_ok_and(|it| it == "yes\n");
     let model = place.at(MODEL).exists();
     let slowness = u64::from(board.slowness);
-    let (updater, frames, wakes) = (Arc::clone(updater), Arc::clone(frames), wakes.clone());
+    let (updater, frames) = (Arc::clone(updater), Arc::clone(frames));
+    let (wakes, silences) = (wakes.clone(), wakes.clone());
     let watch = Watch {
         place,
         clock,
         journal: Arc::clone(journal),
         shared: Arc::clone(shared),
         http: options.http,
+        page: servers::loopback(options.listen),
         patience_s: board.watchdog_s,
         slowness: board.slowness,
-        tell: Box::new(move |report| {
+        tell: Box::new(move |report, page| {
             frames.store(report.is_some_and(Report::frames_flow), Ordering::Relaxed);
-            let good = report.is_some_and(|it| it.passes(slowness, camera, model));
+            let good = report.is_some_and(|it| it.passes(slowness, camera, model)) && page;
             if let Some(restart) = updater.health(clock.now_ms(), good) {
                 let _ = wakes.send(Wake::Wish(Wish::Restart(restart)));
             }
+        }),
+        silent: Box::new(move |since_ms, silent_ms| {
+            let _ = silences.send(Wake::Silent(since_ms, silent_ms));
         }),
     };
     watch.begin()

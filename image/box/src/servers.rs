@@ -80,7 +80,7 @@ fn edge_args(options: &Options, settings: &Settings) -> Vec<OsString> {
 }
 
 /// How a program on this machine reaches what listens there.
-fn loopback(listen: SocketAddr) -> SocketAddr {
+pub(crate) fn loopback(listen: SocketAddr) -> SocketAddr {
     if listen.ip().is_unspecified() {
         SocketAddr::from(([127, 0, 0, 1], listen.port()))
     } else {

@@ -1,4 +1,4 @@
-//! Asks nightjar-edge over loopback how it is: one request, within a limit, without a library.
+//! Asks a server over loopback how it is: one request, within a limit, without a library.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,15 +7,15 @@ use std::time::Duration;
 /// The longest answer that is read.
 const BYTES: u64 = 16 * 1024;
 
-/// The body of `GET /api/v1/status`.
-pub(crate) fn status(address: SocketAddr, within: Duration) -> io::Result<Vec<u8>> {
+/// The body of `GET PATH`, where that is answered by 200.
+pub(crate) fn get(address: SocketAddr, path: &str, within: Duration) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&address, within)?;
     stream.set_read_timeout(Some(within))?;
     stream.set_write_timeout(Some(within))?;
-    write!(stream, "GET /api/v1/status HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.take(BYTES).read_to_end(&mut answer)?;
-    body(&answer).map(<[u8]>::to_vec).ok_or_else(|| io::Error::other("no status"))
+    body(&answer).map(<[u8]>::to_vec).ok_or_else(|| io::Error::other("no good answer"))
 }
 
 fn body(answer: &[u8]) -> Option<&[u8]> {

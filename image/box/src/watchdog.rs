@@ -1,13 +1,13 @@
-//! The watch: asks nightjar-edge how it is, feeds the hardware's watchdog while all is well, and
-//! tells the updates.
+//! The watch: asks both servers how they are, feeds the hardware's watchdog while all is well with
+//! nightjar-edge, has a silent nightjar-signal begin anew, and tells the updates.
 
 use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::place::Place;
 use crate::servers;
-use crate::status::status;
+use crate::status;
 use crate::takeover;
-use image_core::health::{Judge, Report};
+use image_core::health::{Judge, Listener, Report};
 use image_core::reboots::Reboots;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use std::fs::{self, File};
@@ -32,6 +32,8 @@ const WITHIN: Duration = Duration::from_secs(2);
 pub(crate) struct Shared {
     /// When nightjar-edge was last started, ms.
     pub(crate) edge_ms: AtomicU64,
+    /// When nightjar-signal was, ms.
+    pub(crate) signal_ms: AtomicU64,
     /// When the keeper's thread last came by, ms.
     pub(crate) beat_ms: AtomicU64,
     /// nightjar-edge has ended by itself as often as may be before the machine is begun anew.
@@ -40,8 +42,8 @@ pub(crate) struct Shared {
     pub(crate) stopping: AtomicBool,
 }
 
-/// Hears what nightjar-edge said of itself.
-pub(crate) type Tell = Box<dyn Fn(Option<&Report<'_>>) + Send>;
+/// Hears what nightjar-edge said of itself, and whether nightjar-signal answers.
+pub(crate) type Tell = Box<dyn Fn(Option<&Report<'_>>, bool) + Send>;
 
 /// What the watch needs.
 pub(crate) struct Watch {
@@ -50,11 +52,15 @@ pub(crate) struct Watch {
     pub(crate) journal: Arc<Journal>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) http: SocketAddr,
+    /// Where nightjar-signal answers, on loopback.
+    pub(crate) page: SocketAddr,
     /// The watchdog's patience, s.
     pub(crate) patience_s: u32,
     pub(crate) slowness: u32,
     /// Called about once a second.
     pub(crate) tell: Tell,
+    /// Hears that nightjar-signal, as started at that time, has not answered for so long, ms.
+    pub(crate) silent: Box<dyn Fn(u64, u64) + Send>,
 }
 
 impl Watch {
@@ -69,14 +75,16 @@ impl Watch {
         let slowness = u64::from(self.slowness);
         let mut judge = Judge::new(self.clock.now_ms(), slowness);
         let mut mode = Mode::Fed;
+        let mut listener = Listener::new(slowness);
         let (mut ending_since, mut worn) = (None, false);
         loop {
-            let answer = status(self.http, WITHIN * self.slowness);
+            let answered = self.ask_page(&mut listener);
+            let answer = status::get(self.http, "/api/v1/status", WITHIN * self.slowness);
             let now = self.clock.now_ms();
             let report = answer.as_ref().ok().and_then(|it| Report::parse(it));
             judge.started(self.shared.edge_ms.load(Ordering::Relaxed));
             judge.asked(now, report.as_ref());
-            (self.tell)(report.as_ref());
+            (self.tell)(report.as_ref(), answered);
             let verdict = judge.verdict(now).and_then(|()| self.keeper_lives(now, slowness));
             let ending = self.shared.stopping.load(Ordering::Relaxed);
             let since = *ending_since.get_or_insert(now);
@@ -95,6 +103,18 @@ impl Watch {
             }
             thread::sleep(Duration::from_secs(1));
         }
+    }
+
+    /// Whether nightjar-signal answers.
+    fn ask_page(&self, listener: &mut Listener) -> bool {
+        let started_ms = self.shared.signal_ms.load(Ordering::Relaxed);
+        let answered = status::get(self.page, "/healthz", WITHIN * self.slowness).is_ok();
+        let now = self.clock.now_ms();
+        listener.asked(now, started_ms, answered);
+        if let Some(silent_ms) = listener.silent(now) {
+            (self.silent)(started_ms, silent_ms);
+        }
+        answered
     }
 
     fn keeper_lives(&self, now: u64, slowness: u64) -> Result<(), String> {

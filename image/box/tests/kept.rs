@@ -24,13 +24,10 @@ struct Kept {
 
 impl Kept {
     fn start(name: &str) -> Self {
-        // Both servers as whoever runs the test.
-        let own = fs::metadata("/proc/self").unwrap();
-        let user = |name| format!("{name}:x:{}:{}::/:/bin/false\n", own.uid(), own.gid());
-        Self::with(name, &["nightjar", "signal"].map(user).concat())
+        Self::with(name, &own_users(), 4)
     }
 
-    fn with(name: &str, users: &str) -> Self {
+    fn with(name: &str, users: &str, slowness: u32) -> Self {
         let root =
             std::env::temp_dir().join(format!("nightjar-kept-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&root);
@@ -46,7 +43,8 @@ impl Kept {
             );
             symlink(built, root.join("usr/bin").join(server)).unwrap();
         }
-        let facts = include_str!("../../../board/qemu-arm64/facts");
+        let facts = include_str!("../../../board/qemu-arm64/facts")
+            .replace("SLOWNESS=4", &format!("SLOWNESS={slowness}"));
         fs::write(root.join("etc/nightjar/facts"), format!("{facts}BOARD=test\n")).unwrap();
         fs::write(root.join("etc/passwd"), users).unwrap();
         fs::write(root.join("dev/watchdog"), "").unwrap();
@@ -124,6 +122,13 @@ impl Drop for Kept {
         let _ = self.keeper.wait();
         let _ = fs::remove_dir_all(&self.root);
     }
+}
+
+/// Both servers as whoever runs the test.
+fn own_users() -> String {
+    let own = fs::metadata("/proc/self").unwrap();
+    let user = |name| format!("{name}:x:{}:{}::/:/bin/false\n", own.uid(), own.gid());
+    ["nightjar", "signal"].map(user).concat()
 }
 
 fn send(signal: &str, pid: u32) {
@@ -224,7 +229,7 @@ fn a_wished_restart_ends_the_servers_first() {
 
 #[test]
 fn a_server_whose_user_is_not_known_is_not_started() {
-    let kept = Kept::with("unknown", "root:x:0:0::/:/bin/sh\n");
+    let kept = Kept::with("unknown", "root:x:0:0::/:/bin/sh\n", 4);
     for user in ["signal", "nightjar"] {
         let words = format!("there is no user {user} in /etc/passwd");
         kept.until("it is said", |it| {
@@ -235,4 +240,18 @@ fn a_server_whose_user_is_not_known_is_not_started() {
         (kept.children("nightjar-edge"), kept.children("nightjar-signal")),
         (vec![], vec![])
     );
+}
+
+#[test]
+fn a_signal_server_that_hangs_begins_anew() {
+    let kept = Kept::with("hung", &own_users(), 1);
+    let first = kept.until("signal", |it| it.children("nightjar-signal").pop());
+    kept.until("it answers", |it| {
+        it.text("run/nightjar/log/signal").contains("ready").then_some(())
+    });
+    let fed = kept.text("dev/watchdog").len();
+    kept.until("it is asked", |it| (it.text("dev/watchdog").len() > fed + 2).then_some(()));
+    send("-STOP", first);
+    kept.until("another one", |it| it.children("nightjar-signal").pop().filter(|it| *it != first));
+    assert!(kept.text("run/nightjar/log/box").contains("signal has not answered for 1"));
 }

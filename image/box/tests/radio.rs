@@ -173,5 +173,5 @@ fn a_wrong_passphrase_has_a_way_back() {
     kept.say(&format!("{CONNECTED} [id=0 id_str=]"));
     kept.is("Loft", "connected");
     kept.until("it is noted", |_| former().is_empty());
-    assert!(!kept.text("run/nightjar/wpa.conf").contains(home));
+    kept.until("it is forgotten", |it| !it.text("run/nightjar/wpa.conf").contains(home));
 }

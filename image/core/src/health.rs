@@ -160,6 +160,39 @@ impl Judge {
     }
 }
 
+/// The watch over nightjar-signal, which has nothing to do but answer.
+#[derive(Debug)]
+pub struct Listener {
+    slowness: u64,
+    started_ms: u64,
+    heard_ms: Option<u64>,
+}
+
+impl Listener {
+    /// `slowness` as [`Judge`] has it.
+    pub const fn new(slowness: u64) -> Self {
+        Self { slowness, started_ms: 0, heard_ms: None }
+    }
+
+    /// It was started (anew) at that time, and asked.
+    pub fn asked(&mut self, now_ms: u64, started_ms: u64, answered: bool) {
+        if started_ms != self.started_ms {
+            (self.started_ms, self.heard_ms) = (started_ms, None);
+        }
+        if answered {
+            self.heard_ms = Some(now_ms);
+        }
+    }
+
+    /// For how long it has been silent, ms, where that is too long: it is to begin anew.
+    pub fn silent(&self, now_ms: u64) -> Option<u64> {
+        let begun = (self.started_ms, GRACE_MS);
+        let (since_ms, limit_ms) = self.heard_ms.map_or(begun, |it| (it, REST_MS));
+        let silent_ms = now_ms.saturating_sub(since_ms);
+        (silent_ms > limit_ms.saturating_mul(self.slowness)).then_some(silent_ms)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,6 +305,19 @@ mod tests {
         let unsaved = status(GOOD, whole).replace("\"commits\":1", "\"commits\":0");
         let unsaved = Report::parse(unsaved.as_bytes()).unwrap();
         assert!(!unsaved.passes(1, true, true), "the card has taken nothing");
+    }
+
+    #[test]
+    fn a_server_that_is_silent_begins_anew_once() {
+        let mut listener = Listener::new(2);
+        listener.asked(1_000, 500, false);
+        assert_eq!(listener.silent(500 + 2 * GRACE), None);
+        assert_eq!(listener.silent(501 + 2 * GRACE), Some(1 + 2 * GRACE), "it never answered");
+        listener.asked(2_000, 500, true);
+        listener.asked(3_000, 500, false);
+        assert_eq!((listener.silent(22_000), listener.silent(22_001)), (None, Some(20_001)));
+        listener.asked(23_000, 22_500, false);
+        assert_eq!(listener.silent(23_000), None, "a new one has its grace");
     }
 
     #[test]
