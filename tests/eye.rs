@@ -143,6 +143,7 @@ fn a_picture_that_stays_is_told_once() {
     play(&format!("replay:{}", picture.display()), &mut eye, 0, 120_000, || {});
     let opened = list.opened();
     assert_eq!(opened.len(), 2, "two dogs, in two minutes: {opened:?}");
+    assert!(eye.inferences() > 0, "what is new is looked at, though nothing moves");
     list.check();
 }
 

@@ -68,6 +68,7 @@ pub struct Eye<R> {
     watch: Watch,
     tamper: Box<Tamper>,
     model: Option<(Arc<Model>, Detector)>,
+    inferences: u64,
     /// Labels that open events beside the household's.
     labels: Vec<String>,
     camera: String,
@@ -102,6 +103,7 @@ impl<R: Record> Eye<R> {
                 let detector = model.detector();
                 (model, detector)
             }),
+            inferences: 0,
             labels,
             camera: camera.to_owned(),
             recorder,
@@ -128,6 +130,11 @@ impl<R: Record> Eye<R> {
     /// What is wrong with the view, for the camera's status; empty where nothing is.
     pub const fn wrong(&self) -> &'static str {
         self.tamper.words()
+    }
+
+    /// How often the detector has looked: of a first frame always, later where something moves.
+    pub const fn inferences(&self) -> u64 {
+        self.inferences
     }
 
     /// Begins in the place of an eye that stood still: ends what that one left open.
@@ -161,6 +168,7 @@ impl<R: Record> Eye<R> {
             frame.view.sample_into(tensor, width, height);
             let found = detector.detect().iter().filter(|found| watched(found.class).is_some());
             let found: heapless::Vec<Detection, 10> = found.copied().take(10).collect();
+            self.inferences += 1;
             self.tracker.handle_detections(now.at, &found, |bbox| self.gate.moved_in(bbox));
         } else {
             self.tracker.handle_still(now.at);
@@ -397,6 +405,7 @@ impl Capture {
             if eye.look(now, &frame).is_some() {
                 board.set_health(*place, Health::Running, &words(eye, source));
             }
+            board.inferred(*place, eye.inferences());
             Ok(true)
         }));
         match looked {

@@ -35,6 +35,8 @@ pub enum Denied {
     Forbidden,
     /// Nobody may pair now.
     PairingClosed,
+    /// No phone is paired yet, and this is none.
+    NotFirst,
     /// As many phones are paired as can be.
     TooManyClients,
     /// The card does not answer.
@@ -116,12 +118,21 @@ impl Door {
         self.window().open(now)
     }
 
-    /// Pairs a phone: its id and its token, which only the phone keeps.
-    pub(crate) fn pair(&self, now: Instant, name: &str) -> Result<(u64, String), Denied> {
+    /// Pairs a phone: its id and its token, which only the phone keeps. What may not be the
+    /// `first` is no phone, and does not take the first one's place.
+    pub(crate) fn pair(
+        &self,
+        now: Instant,
+        name: &str,
+        first: bool,
+    ) -> Result<(u64, String), Denied> {
         // The window itself is not held while the card writes: status asks for it.
         let _one = self.pairing.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.is_open(now) {
             return Err(Denied::PairingClosed);
+        }
+        if !first && *self.window() == Window::First {
+            return Err(Denied::NotFirst);
         }
         if self.store.clients().len() >= CLIENTS {
             return Err(Denied::TooManyClients);

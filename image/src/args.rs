@@ -64,7 +64,8 @@ Nightjar's host tool.
 
   nightjar update FILE [--signal URL] [--id ID] [--public-key FILE]
       Hands a box in this network a new version over WebRTC, and waits until it stays or the
-      old one runs again. Pairs once: a paired phone has to let this computer in.
+      old one runs again. Pairs once: a paired phone has to let this computer in, and can
+      revoke it. What the box gave it is in ~/.config/nightjar/boxes.
         --signal      the box's own server (http://nightjar.local)
         --id          which box, where there are several
         --public-key  checks the signature here, too

@@ -14,7 +14,6 @@ use crate::clock::Stopwatch;
 use crate::failure::{Failure, trouble};
 use crate::screen::{self, Screen, bar};
 use crate::signing;
-use image_core::update::Why;
 use link::{Answer, Link};
 use server::Server;
 use signal_proto::json;
@@ -61,18 +60,23 @@ pub(crate) fn run(update: &Update, screen: &Mutex<Screen>) -> Result<(), Failure
     let state = visit.ask("GET", STATE, b"", screen)?;
     let state = Below::read(&state)?;
     if state.board != says.board {
-        let Below { board, .. } = state;
-        let line = format!("the box is a {board}, and this update is for {}", says.board);
+        let line = format!("the box is a {}, and this update is for {}", state.board, says.board);
         return Err(Failure::Trouble(line));
     }
     if state.version == says.version {
         screen::say(screen, &format!("Version {} runs there already", says.version));
         return Ok(());
     }
-    send(&mut visit, &update.bundle, screen)?;
-    screen::say(screen, &format!("The box restarts into version {} and tries it", says.version));
+    let taken = send(&mut visit, &update.bundle, screen)?;
+    if taken {
+        screen::say(
+            screen,
+            &format!("The box restarts into version {} and tries it", says.version),
+        );
+    }
     drop(visit.link);
-    wait(&server, &id, visit.token.as_deref(), &says.version, screen)
+    let before = Some(state).filter(|_| !taken);
+    wait(&server, &id, visit.token.as_deref(), &says.version, before.as_ref(), screen)
 }
 
 /// The box that is meant.
@@ -123,10 +127,18 @@ impl Visit {
     }
 
     fn pair(&mut self, screen: &Mutex<Screen>) -> Result<(), Failure> {
-        let mut body = String::from(r#"{"name":"#);
+        let mut body = String::from(r#"{"first":false,"name":"#);
         json::quote(&tokens::our_name(), &mut body);
         body.push('}');
         let answer = self.link.ask("POST", "/api/v1/pair", None, body.as_bytes())?;
+        if answer.status == 403 && answer.code() == "no_phone_yet" {
+            // The first place is a phone's: who has it lets the others in.
+            return Err(Failure::Trouble(
+                "no phone is paired with this box yet: pair one first (open the box's page on \
+                 it), let this computer in there, and run this again"
+                    .into(),
+            ));
+        }
         if answer.status == 403 {
             return Err(Failure::Trouble(
                 "the box does not know this computer: let it in from a paired phone (\"Add a \
@@ -142,14 +154,16 @@ impl Visit {
     }
 }
 
-/// Streams the bundle, and says how far it is.
-fn send(visit: &mut Visit, bundle: &Path, screen: &Mutex<Screen>) -> Result<(), Failure> {
+/// Streams the bundle, and says how far it is; whether the box said that it takes it. Where the link
+/// was lost behind the last byte, what the box says next tells.
+fn send(visit: &mut Visit, bundle: &Path, screen: &Mutex<Screen>) -> Result<bool, Failure> {
     let wrong = |error: std::io::Error| trouble(bundle, &error);
     let mut file = File::open(bundle).map_err(wrong)?;
     let total = file.metadata().map_err(wrong)?.len();
     let began = Stopwatch::start();
-    let mut shown = 0;
+    let (mut shown, mut last) = (0, 0);
     let progress = &mut |sent: u64| {
+        last = sent;
         let percent = sent * 100 / total.max(1);
         let mut screen = screen::lock(screen);
         if screen.is_terminal() || percent / 10 > shown / 10 {
@@ -162,15 +176,21 @@ fn send(visit: &mut Visit, bundle: &Path, screen: &Mutex<Screen>) -> Result<(), 
     let path = "/api/v1/system/update";
     let sent = visit.link.send(path, visit.token.as_deref(), &mut file, total, progress);
     screen::lock(screen).rest();
-    sent?.text().map(drop)
+    match sent {
+        Ok(answer) => answer.text().map(|_| true),
+        Err(_) if last == total => Ok(false),
+        Err(lost) => Err(lost),
+    }
 }
 
-/// Looks at the box until the trial has ended, one way or the other.
+/// Looks at the box until the trial has ended, one way or the other. A box that says the same as
+/// `before`, where it did not say that it takes the update, did not.
 fn wait(
     server: &Server,
     id: &str,
     token: Option<&str>,
     version: &str,
+    before: Option<&Below>,
     screen: &Mutex<Screen>,
 ) -> Result<(), Failure> {
     let began = Stopwatch::start();
@@ -182,6 +202,9 @@ fn wait(
         let Ok(answer) = there.ask("GET", STATE, token, b"") else { continue };
         link = Some(there);
         let Ok(state) = answer.text().and_then(|text| Below::read(&text)) else { continue };
+        if before == Some(&state) {
+            return Err(Failure::Trouble("the link was lost, and the box has not taken it".into()));
+        }
         match state.update.as_str() {
             "committed" if state.version == version => {
                 screen::say(screen, &format!("Version {version} runs now, and stays"));
@@ -191,7 +214,8 @@ fn wait(
             "failed" => {
                 screen::lock(screen).rest();
                 let old = &state.version;
-                return Err(Failure::Trouble(format!("{}: version {old} runs", state.why())));
+                let why = if state.why.is_empty() { "the update failed" } else { &state.why };
+                return Err(Failure::Trouble(format!("{why}: version {old} runs")));
             }
             _ => {}
         }
@@ -200,11 +224,13 @@ fn wait(
 }
 
 /// What lies below the edge, as `GET /api/v1/system` says it.
+#[derive(Debug, PartialEq, Eq)]
 struct Below {
     board: String,
     version: String,
     /// The state's word of image/card.md.
     update: String,
+    /// Why it failed, for people.
     why: String,
 }
 
@@ -217,11 +243,6 @@ impl Below {
         }
         Ok(Self { board, version, update: text(update, "state"), why: text(update, "why") })
     }
-
-    fn why(&self) -> String {
-        let known = Why::ALL.into_iter().find(|why| why.code() == self.why);
-        known.map_or_else(|| "the update failed".into(), |why| why.to_string())
-    }
 }
 
 /// A member that is a text; empty where it is none.
@@ -233,15 +254,27 @@ fn text(object: &str, name: &str) -> String {
 impl Answer {
     /// The body of a good answer; else the words of the refusal.
     fn text(self) -> Result<String, Failure> {
-        let text = String::from_utf8(self.body).unwrap_or_default();
-        let body = if json::check(&text).is_ok() { text.as_str() } else { "{}" };
         if (200..300).contains(&self.status) {
-            return Ok(body.to_owned());
+            return Ok(self.json().to_owned());
         }
-        let words = json::member(body, "error").map(|error| self::text(error, "message"));
-        let words = words.filter(|words| !words.is_empty());
-        let words = words.unwrap_or_else(|| format!("it answered {}", self.status));
+        let mut words = self.error("message");
+        if words.is_empty() {
+            words = format!("it answered {}", self.status);
+        }
         Err(Failure::Trouble(format!("the box says no: {words}")))
+    }
+
+    /// The refusal's word for programs.
+    fn code(&self) -> String {
+        self.error("code")
+    }
+
+    fn error(&self, member: &str) -> String {
+        json::member(self.json(), "error").map(|error| text(error, member)).unwrap_or_default()
+    }
+
+    fn json(&self) -> &str {
+        str::from_utf8(&self.body).ok().filter(|text| json::check(text).is_ok()).unwrap_or("{}")
     }
 }
 
@@ -257,16 +290,18 @@ mod tests {
         assert_eq!(older, Err(Failure::Trouble("the box says no: It is older.".into())));
         let odd = answer(500, "no JSON");
         assert_eq!(odd, Err(Failure::Trouble("the box says no: it answered 500".into())));
+        let early = Answer { status: 403, body: br#"{"error":{"code":"no_phone_yet"}}"#.into() };
+        assert_eq!(early.code(), "no_phone_yet");
     }
 
     #[test]
     fn what_the_box_runs_is_read() {
         let below = Below::read(
-            r#"{"board":"rpi4-64","version":"1.2.3","update":{"state":"failed","why":"unhealthy"}}"#,
+            r#"{"board":"rpi4-64","version":"1.2.3","update":{"state":"failed","why":"It was."}}"#,
         )
         .unwrap_or_else(|_| panic!("it is whole"));
         assert_eq!((below.board.as_str(), below.version.as_str()), ("rpi4-64", "1.2.3"));
-        assert_eq!(below.why(), Why::Unhealthy.to_string());
+        assert_eq!((below.update.as_str(), below.why.as_str()), ("failed", "It was."));
         assert!(Below::read("{}").is_err() && Below::read("").is_err());
     }
 }

@@ -41,6 +41,7 @@ const TABLE: &[(&str, &[u8])] = table![
     "js/device.js",
     "js/favourites.js",
     "js/feed.js",
+    "js/link/ahead.js",
     "js/link/error.js",
     "js/link/partials.js",
     "js/link/requester.js",

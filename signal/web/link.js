@@ -8,9 +8,10 @@
 //
 // Works on insecure origins too. A link lives once: after `closed`, connect again. A whole page, and what the device
 // answers, are in signal/README.md, "The link".
+import { Ahead } from './js/link/ahead.js';
 import { LinkError } from './js/link/error.js';
 import { Partials } from './js/link/partials.js';
-import { Requester, WATERMARK_BYTES } from './js/link/requester.js';
+import { Requester } from './js/link/requester.js';
 import { dial } from './js/link/rtc.js';
 import { Signaling } from './js/link/signaling.js';
 
@@ -85,7 +86,7 @@ const utf8 = new TextEncoder();
  * @property {(response: Response) => void} resolve
  * @property {(reason: unknown) => void} reject
  * @property {() => void} forget takes its hands off the AbortSignal
- * @property {Blob|null} source where a streamed body comes from
+ * @property {Ahead|null} source where a streamed body comes from
  * @property {(bytes: number) => void} onsent hears how much of it is sent
  */
 
@@ -157,7 +158,6 @@ class Link {
     this.#hangUp = () => line.hangUp();
     this.#mend = () => line.mend();
     this.#requester = new Requester(performance.now(), { partials: this.#partials });
-    channel.bufferedAmountLowThreshold = WATERMARK_BYTES / 2;
     channel.onbufferedamountlow = () => this.#drain();
     channel.onmessage = ({ data }) => {
       if (!(data instanceof ArrayBuffer)) return;
@@ -183,9 +183,9 @@ class Link {
    */
   async fetch(path, init = {}) {
     const { method = 'GET', signal = null, onsent = () => {} } = init;
-    const source = init.body instanceof Blob && init.body.size > 0 ? init.body : null;
-    const body = await bytesOf(source ? null : init.body);
-    const length = source?.size ?? 0;
+    const blob = init.body instanceof Blob && init.body.size > 0 ? init.body : null;
+    const body = await bytesOf(blob ? null : init.body);
+    const length = blob?.size ?? 0;
     const carried = carriedOf(new Headers(init.headers));
     signal?.throwIfAborted();
     await unlessAborted(this.opened, signal);
@@ -201,7 +201,7 @@ class Link {
       };
       signal?.addEventListener('abort', abort, { once: true });
       const forget = () => signal?.removeEventListener('abort', abort);
-      this.#waiting.set(ticket, { resolve, reject, forget, source, onsent });
+      this.#waiting.set(ticket, { resolve, reject, forget, source: blob && new Ahead(blob), onsent });
       this.#drain();
     });
   }
@@ -213,7 +213,8 @@ class Link {
 
   #drain() {
     clearTimeout(this.#timer);
-    this.#requester.handleBuffered(this.#channel.bufferedAmount);
+    this.#requester.handleBuffered(performance.now(), this.#channel.bufferedAmount);
+    this.#channel.bufferedAmountLowThreshold = this.#requester.watermark / 2;
     for (;;) {
       const output = this.#requester.pollOutput();
       if (output.type === 'timeout') {
@@ -255,12 +256,11 @@ class Link {
   async #read({ ticket, from, to }) {
     const { source, onsent, reject } = this.#waiting.get(ticket);
     try {
-      const piece = new Uint8Array(await source.slice(from, to).arrayBuffer());
+      const piece = await source.read(from, to);
       if (!this.#waiting.has(ticket) || this.state !== 'open') return;
       this.#requester.handleBody(ticket, piece);
-      onsent(to);
+      onsent(from + piece.length);
     } catch (error) {
-      // A file that is gone, or was changed since it was chosen.
       this.#settle(ticket);
       this.#requester.cancel(ticket);
       reject(error);

@@ -9,13 +9,13 @@ const CACHE = PREFIX + VERSION;
 const FILES = [
   './', 'app.css', 'link.js', 'manifest.webmanifest',
   'icons/hero.svg', 'icons/icon.svg', 'icons/icon-192.png',
-  'js/app.js', 'js/device.js', 'js/favourites.js', 'js/feed.js', 'js/link/error.js', 'js/link/partials.js',
-  'js/link/requester.js', 'js/link/rtc.js', 'js/link/signaling.js', 'js/link/wire.js', 'js/main.js', 'js/pictures.js',
-  'js/store.js', 'js/timeline.js', 'js/view/cameras.js', 'js/view/card.js', 'js/view/devices.js', 'js/view/dialog.js',
-  'js/view/dom.js', 'js/view/event.js', 'js/view/favourites.js', 'js/view/home.js', 'js/view/icons.js',
-  'js/view/install.js', 'js/view/list.js', 'js/view/live.js', 'js/view/notices.js', 'js/view/pair.js',
-  'js/view/phones.js', 'js/view/picture.js', 'js/view/shell.js', 'js/view/system.js', 'js/view/timeline.js',
-  'js/wishes.js', 'js/words.js',
+  'js/app.js', 'js/device.js', 'js/favourites.js', 'js/feed.js', 'js/link/ahead.js', 'js/link/error.js',
+  'js/link/partials.js', 'js/link/requester.js', 'js/link/rtc.js', 'js/link/signaling.js', 'js/link/wire.js',
+  'js/main.js', 'js/pictures.js', 'js/store.js', 'js/timeline.js', 'js/view/cameras.js', 'js/view/card.js',
+  'js/view/devices.js', 'js/view/dialog.js', 'js/view/dom.js', 'js/view/event.js', 'js/view/favourites.js',
+  'js/view/home.js', 'js/view/icons.js', 'js/view/install.js', 'js/view/list.js', 'js/view/live.js',
+  'js/view/notices.js', 'js/view/pair.js', 'js/view/phones.js', 'js/view/picture.js', 'js/view/shell.js',
+  'js/view/system.js', 'js/view/timeline.js', 'js/wishes.js', 'js/words.js',
 ];
 
 /** The server answers './' with the page only to those who name text/html; to others it speaks PeerJS's JSON. */

@@ -11,8 +11,9 @@ const PAUSE_MS = 20;
 
 /** One box. */
 export class Box {
-  /** Every line that it was asked, but for its state. */
+  /** Every line that it was asked, but for its state, and how often for that. */
   asked = [];
+  looks = 0;
   /** What it says of itself. */
   state = {
     board: 'qemu-arm64', version: '0.1.0', slot: 'a', trial: false, hostname: 'nightjar',
@@ -62,7 +63,7 @@ export class Box {
       this.update(verdict.ok ? 'staged' : 'none', { version: verdict.ok?.version ?? null });
       return void socket.end(`{"percent":100}\n${JSON.stringify(verdict)}\n`);
     }
-    if (rest) this.update('none');
+    if (rest) this.update('failed', { why: 'the update did not arrive whole' });
     socket.end();
   }
 
@@ -78,7 +79,10 @@ export class Box {
   }
 
   #answer(request) {
-    if (request.do === 'state') return { ok: this.state };
+    if (request.do === 'state') {
+      this.looks += 1;
+      return { ok: this.state };
+    }
     this.asked.push(request);
     if (request.do === 'wifi') this.state.wifi = { ssid: request.ssid, state: 'searching' };
     return { ok: {} };

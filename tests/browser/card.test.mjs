@@ -79,7 +79,10 @@ async function update({ t, box, edge, again, page, file, bundle }) {
   await eventually('some of it to come', () => box.bundle?.bytes > 1 << 20);
   await tap(page, named('update-cancel'));
   await words(page, '^Cancelled');
-  await eventually('the box to drop it', () => box.state.update.state === 'none');
+  await eventually('the box to drop it', () => box.state.update.state === 'failed');
+  const looks = box.looks;
+  await eventually('the page to look twice', () => box.looks > looks + 1);
+  await words(page, '^Cancelled');
   assert.ok(!box.bundle.whole && box.bundle.bytes < BUNDLE_BYTES);
 
   // Refused with the box's own words.
@@ -120,20 +123,33 @@ async function update({ t, box, edge, again, page, file, bundle }) {
   await words(page, 'on trial');
   box.update('committed', { version: '0.2.0' });
   await words(page, '^Version 0.2.0 runs now');
+  assert.equal(await page.evaluate('window.mark'), 'the same page');
   await picture(page, 'card-3-committed');
 
   // The link is lost halfway.
   await choose(page, file);
   await eventually('some of it to come', () => box.bundle.bytes > 1 << 20 && !box.bundle.whole);
   second.kill();
-  await eventually('the box to drop it', () => box.state.update.state === 'none');
+  await eventually('the box to drop it', () => box.state.update.state === 'failed');
   await words(page, 'not taken');
-  box.update('failed', { version: '0.3.0', why: 'No frames came.' });
-  await again();
+  const third = await again();
   await connection(page, 'connected');
-  assert.equal(await page.evaluate('window.mark'), 'the same page');
+
+  // The link is lost behind its last byte, and the box did not take it.
+  box.judge = () => {
+    third.kill();
+    return { error: { code: 'damaged', message: 'unheard' } };
+  };
+  box.update('none');
+  await page.reload();
+  await connection(page, 'connected');
+  await choose(page, small);
+  await words(page, '^All of it was sent');
+  await again();
+  await words(page, '^The link was lost, and the update was not taken');
+  box.update('failed', { version: '0.3.0', why: 'no frames came' });
   await page.reload(); // what a page knows is what the box says
-  await words(page, '^The new version was not healthy; the old one runs again. No frames came.');
+  await words(page, '^The last update failed: no frames came.$');
 }
 
 test('a phone sets the Wi-Fi, restarts the box and resets it', { timeout: 180_000 }, async (t) => {

@@ -156,9 +156,10 @@ export async function startEdge(t, { signal, data, camera = 'demo:', args = [], 
   return edge;
 }
 
-/** The owner's own REST on loopback: parsed JSON. */
-export async function ask(edge, path) {
-  const answer = await fetch(`http://${edge.address()}${path}`);
+/** The owner's own REST on loopback, a POST where there is a body: parsed JSON. */
+export async function ask(edge, path, body) {
+  const init = body && { method: 'POST', body: JSON.stringify(body) };
+  const answer = await fetch(`http://${edge.address()}${path}`, init);
   if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
   return answer.json();
 }

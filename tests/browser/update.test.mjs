@@ -6,7 +6,7 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Box } from './box.mjs';
-import { eventually, nightjar, scratch, startEdge, startSignal } from './program.mjs';
+import { ask, eventually, nightjar, scratch, startEdge, startSignal } from './program.mjs';
 
 /** A signed update to this version of 8 MiB and more. */
 async function bundle(folder, version) {
@@ -26,25 +26,30 @@ test('a computer in the network updates the box', { timeout: 180_000 }, async (t
   const [signal, data] = [await startSignal(t), scratch(t)];
   const path = join(data, 'box.sock');
   const box = await Box.listen(t, path);
-  await startEdge(t, { signal, data, args: ['--box', path] });
-  const [ours, another] = ['config', 'another'].map((name) => join(data, name));
-  const run = (file, config = ours) =>
-    nightjar(['update', file, '--signal', `http://127.0.0.1:${signal.port()}`], { XDG_CONFIG_HOME: config });
+  const edge = await startEdge(t, { signal, data, args: ['--box', path] });
+  const config = join(data, 'config');
+  const run = (file) => nightjar(['update', file, '--signal', `http://127.0.0.1:${signal.port()}`], { XDG_CONFIG_HOME: config });
 
-  // The box may not be in its room yet.
+  // The box may not be in its room yet; and its first place is a phone's.
   const file = await bundle(data, '0.2.0');
-  let first;
-  const over = eventually('the box to be found', async () => !/no box is at/.test((first = await run(file)).said));
+  let early;
+  await eventually('the box to be found', async () => !/no box is at/.test((early = await run(file)).said));
+  assert.deepEqual([early.code, /pair one first/.test(early.said)], [1, true], early.said);
+  await ask(edge, '/api/v1/pair', { name: 'phone' });
+  const stranger = await run(file);
+  assert.deepEqual([stranger.code, /let it in from a paired phone/.test(stranger.said)], [1, true], stranger.said);
+  await ask(edge, '/api/v1/pairing', {});
+  const running = run(file);
   await eventually('the update to be staged', () => box.state.update.state === 'staged', 60_000);
   assert.equal(box.bundle.sha256, createHash('sha256').update(readFileSync(file)).digest('hex'));
   box.state.version = '0.2.0';
   box.update('committed', { version: '0.2.0' });
-  await over;
+  const first = await running;
   assert.equal(first.code, 0, first.said);
   assert.match(first.said, /is paired with the box from now on/);
   assert.match(first.said, /100 %.* MB\/s/);
   assert.match(first.said, /Version 0\.2\.0 runs now, and stays/);
-  const kept = join(ours, 'nightjar/boxes');
+  const kept = join(config, 'nightjar/boxes');
   assert.equal(statSync(kept).mode & 0o777, 0o700);
 
   const again = await run(file);
@@ -54,7 +59,4 @@ test('a computer in the network updates the box', { timeout: 180_000 }, async (t
   box.judge = () => ({ error: { code: 'older', message: 'this version is older' } });
   const older = await run(await bundle(data, '0.1.0'));
   assert.deepEqual([older.code, /the box says no: this version is older/.test(older.said)], [1, true], older.said);
-
-  const stranger = await run(file, another);
-  assert.deepEqual([stranger.code, /let it in from a paired phone/.test(stranger.said)], [1, true], stranger.said);
 });

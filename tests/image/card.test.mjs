@@ -115,7 +115,7 @@ test('a card goes back from an update that is never well', { timeout: 1_800_000,
   const bad = await nightjar('unwell');
   assert.deepEqual([bad.code, /version 0\.2\.0 runs/.test(bad.said)], [1, true], bad.said);
   assert.ok(box.said.includes('firmware: partition 2, on trial'));
-  await words(page, 'the old one runs again', 300_000);
+  await words(page, '^The last update failed: .*the old one runs', 300_000);
 });
 
 test('a card whose eye stands still is reset by its watchdog', { timeout: 600_000, skip: !FULL }, async (t) => {

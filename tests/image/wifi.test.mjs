@@ -12,6 +12,7 @@ import { BUILT, Card, GUEST, NIGHTJAR, network } from './machine.mjs';
 
 const FULL = process.env.NIGHTJAR_FULL !== undefined;
 const HOME = { ssid: 'Home', passphrase: 'the porch light' };
+const BACK = 'wrong passphrase; back on the former network';
 const LOFT = { ssid: 'Loft', passphrase: 'owls in the loft' };
 
 /** A card with radios, flashed as its owner would. */
@@ -104,9 +105,10 @@ test('a card on a radio', { timeout: 1_200_000, skip: !FULL }, async (t) => {
     assert.ok(!box.said.includes(HOME.passphrase), 'it is on the serial line');
   });
 
-  await t.test('tells a wrong passphrase, and joins with the right one', async () => {
+  await t.test('tells a wrong passphrase, goes back, and joins with the right one', async () => {
     await change({ ...HOME, passphrase: 'the back door' });
-    await radio('Home', 'wrong passphrase');
+    await radio('Home', BACK);
+    await leased('10.79.1.');
     await joins(HOME, '10.79.1.');
   });
 
@@ -114,7 +116,8 @@ test('a card on a radio', { timeout: 1_200_000, skip: !FULL }, async (t) => {
 
   await t.test('tells a wrong passphrase of WPA3', async () => {
     await change({ ...LOFT, passphrase: 'bats in the loft' });
-    await radio('Loft', 'wrong passphrase');
+    await radio('Loft', BACK);
+    await leased('10.79.2.');
     await joins(HOME, '10.79.1.');
   });
 });

@@ -4,7 +4,7 @@
 //   open NOW WINDOW                 a channel opened: a requester of its own, with that window
 //   ask NOW ID METHOD PATH BODY     a request; BODY is hex, or - for none; that of an update is streamed
 //   cancel ID | chunk NOW HEX | time NOW | die
-//   poll BUFFERED                   answered by lines, `until` last:
+//   poll NOW BUFFERED               answered by lines, `until` last:
 //     transmit HEX | response ID STATUS ETAG LENGTH SHA1 | failed ID REASON | push JSON | dead | other TYPE | until AT
 import { createHash } from 'node:crypto';
 import { readSync, writeSync } from 'node:fs';
@@ -54,9 +54,9 @@ const verbs = {
   die() {
     requester.die();
   },
-  poll(buffered) {
+  poll(now, buffered) {
     const lines = [];
-    requester.handleBuffered(Number(buffered));
+    requester.handleBuffered(Number(now), Number(buffered));
     do {
       const output = requester.pollOutput();
       if (output.type === 'want') requester.handleBody(output.ticket, files.get(output.ticket).subarray(output.from, output.to));

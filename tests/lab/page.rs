@@ -74,8 +74,8 @@ impl Page {
     }
 
     /// Everything the page has to say now, and when it wants to be woken.
-    pub(crate) fn poll(&mut self, buffered: usize) -> (Vec<Said>, Option<u64>) {
-        self.line(format_args!("poll {buffered}"));
+    pub(crate) fn poll(&mut self, now: u64, buffered: usize) -> (Vec<Said>, Option<u64>) {
+        self.line(format_args!("poll {now} {buffered}"));
         self.to.write_all(self.pending.as_bytes()).expect("the page lives");
         self.pending.clear();
         let mut said = Vec::new();

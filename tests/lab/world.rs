@@ -605,7 +605,7 @@ impl<'a> World<'a> {
 
     fn drain_page(&mut self) {
         let waiting = self.waiting_bytes();
-        let (said, until) = self.page.poll(waiting);
+        let (said, until) = self.page.poll(self.now, waiting);
         self.page_due = until.map_or(NEVER, |at| at.max(self.now + 1));
         self.buffered = waiting;
         let mut dead = false;

@@ -113,7 +113,7 @@ test('a streamed body is asked for piece by piece, as far as the device takes it
   /** Gives what is wanted while the channel takes all of it. */
   const flow = () => {
     for (let wanted = true; wanted; ) {
-      requester.handleBuffered(0);
+      requester.handleBuffered(0, 0);
       const outputs = drain(requester);
       got.push(...sent(outputs));
       wanted = outputs.filter(({ type }) => type === 'want');
@@ -396,12 +396,12 @@ test('bodies of requests wait for room in the channel, one after the other, and 
   const order = [];
   let buffered = 0;
   for (let turn = 0; turn < 40; turn += 1) {
-    requester.handleBuffered(buffered);
+    requester.handleBuffered(0, buffered);
     for (const { ticket, kind, piece } of sent(drain(requester))) {
       order.push(kind === 'MORE' || kind === 'LAST' ? `${kind} ${ticket}` : kind);
       buffered += 5 + piece.length;
     }
-    assert.ok(buffered < WATERMARK_BYTES + PIECE_BYTES + 5, `${buffered} bytes wait`);
+    assert.ok(buffered < WATERMARK_BYTES[0] + PIECE_BYTES + 5, `${buffered} bytes wait`);
     if (turn === 2) requester.cancel(tickets[1]);
     buffered = Math.max(0, buffered - 9000);
   }
@@ -415,8 +415,30 @@ test('a request that is answered before it is whole is not sent on', () => {
   const ticket = requester.request(0, { method: 'PUT', path: '/', body: pattern(200_000) });
   assert.equal(sent(drain(requester)).at(-1).kind, 'MORE');
   answer(requester, 1, ticket, json({}), { status: 413 });
-  requester.handleBuffered(0);
+  requester.handleBuffered(1, 0);
   assert.equal(kinds(drain(requester)), 'response timeout');
+});
+
+test('a body waits in the channel for a tenth of a second, on a slow path and on a fast one', () => {
+  for (const [bytesPerMs, least, most] of [[0, 32, 32], [40, 32, 32], [1000, 95, 105], [9000, 256, 256]]) {
+    const requester = new Requester(0);
+    const body = pattern(1 << 20);
+    let buffered = 0;
+    let waits = 0;
+    for (let now = 0, n = 0; now < 1000; now += 1) {
+      if (requester.open === 0) requester.request(now, { method: 'PUT', path: '/', body });
+      requester.handleBuffered(now, buffered);
+      for (const { kind, piece, ticket } of sent(drain(requester))) {
+        buffered += 5 + piece.length;
+        if (kind === 'LAST') answer(requester, now, ticket, json({ n: (n += 1) }));
+      }
+      waits = buffered;
+      buffered = Math.max(0, buffered - bytesPerMs);
+    }
+    const kib = Math.round(requester.watermark / 1024);
+    assert.ok(least <= kib && kib <= most, `${kib} KiB at ${bytesPerMs} bytes a ms`);
+    assert.ok(waits <= requester.watermark + PIECE_BYTES + 5, `${waits} bytes wait`);
+  }
 });
 
 test('answers that would not fit are cancelled, and their room is free again', () => {

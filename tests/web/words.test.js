@@ -95,13 +95,15 @@ test('an update says what it is at', () => {
   check((state) => at(state), [
     ['none', ''], ['from a newer box', ''], ['writing', 'Another phone sends a new version.'],
     ['staged', 'Restarting into version 0.2.0…'], ['committed', 'Version 0.2.0 runs now.'],
-    ['failed', 'The new version was not healthy; the old one runs again.'],
+    ['failed', 'The last update failed.'],
   ]);
-  assert.match(at('failed', { why: 'No frames came.' }), /runs again\. No frames came\.$/);
+  assert.match(at('failed', { why: 'no frames came' }), /failed: no frames came\.$/);
   const sending = (sent) => words.updateSentence({ state: 'none' }, { sent, total: 200 });
   assert.equal(sending(101), 'Sending the new version. Keep this page open.');
   assert.equal(sending(200), 'Checking the new version…');
   assert.equal(words.wifiSentence({ ssid: 'Home', state: 'wrong passphrase' }), 'Home, wrong passphrase');
+  const back = 'wrong passphrase; back on the former network';
+  assert.equal(words.wifiSentence({ ssid: 'Home', state: back }), `Home, ${back}`);
   assert.equal(words.wifiSentence(null), 'Not set');
 });
 

@@ -34,6 +34,7 @@ pub(super) fn status(house: &House) -> Result<Response, Refusal> {
             scrubbed_ms: figures.scrubbed.map(|at| at.0),
             rebuilding: figures.rebuilding,
             quarantined: figures.quarantined,
+            commits: figures.commits,
         },
         sessions: house.sessions.load(Ordering::Relaxed),
         rss_bytes: resident_bytes(),
@@ -53,6 +54,7 @@ fn camera(state: &CameraStatus) -> Camera<'_> {
         height: state.height,
         fps: state.fps,
         last_frame_ms: state.last_frame.map(|at| at.0),
+        inferences: state.inferences,
     }
 }
 
@@ -81,8 +83,8 @@ pub(super) fn rename(house: &House, body: &[u8]) -> Result<Response, Refusal> {
 
 /// `POST /api/v1/pair`.
 pub(super) fn pair(house: &House, body: &[u8]) -> Result<Response, Refusal> {
-    let name = json::name(body)?;
-    let (id, token) = house.door.pair(house.clock.now(), &name)?;
+    let (name, first) = (json::name(body)?, json::may_be_first(body)?);
+    let (id, token) = house.door.pair(house.clock.now(), &name, first)?;
     Response::json(&Paired { token: &token, id })
 }
 

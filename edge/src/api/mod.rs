@@ -133,6 +133,8 @@ pub enum Refusal {
     NotPaired,
     /// Nobody may pair now.
     PairingClosed,
+    /// No phone is paired yet, and this is none.
+    NotFirst,
     /// This principal may not do that.
     Forbidden,
     /// Nothing lies there.
@@ -172,6 +174,7 @@ impl Refusal {
             Self::PairingClosed => {
                 (403, "pairing_closed", "a paired phone has to open pairing first", None)
             }
+            Self::NotFirst => (403, "no_phone_yet", "pair a phone with this box first", None),
             Self::Forbidden => (403, "forbidden", "this client may not do that", None),
             Self::NotFound => (404, "not_found", "nothing lies here", None),
             Self::Method => (405, "method_not_allowed", "this cannot be done here", None),
@@ -210,6 +213,7 @@ impl From<Denied> for Refusal {
             Denied::NotPaired => Self::NotPaired,
             Denied::Forbidden => Self::Forbidden,
             Denied::PairingClosed => Self::PairingClosed,
+            Denied::NotFirst => Self::NotFirst,
             Denied::TooManyClients => Self::TooManyClients,
             Denied::Store => Self::Store,
         }

@@ -239,6 +239,9 @@ fn a_stranger_reads_no_event() {
 fn pairing_opens_once_and_again_on_demand() {
     let home = Home::new("pairing");
     assert!(text(&home.get("/api/v1/status")).contains(r#""pairing_open":true"#));
+    let computer = r#"{"name":"computer","first":false}"#;
+    let early = home.ask(Principal::Nobody, "POST /api/v1/pair", computer);
+    assert_eq!((early.status, text(&early).contains("no_phone_yet")), (403, true));
     let (phone, token) = home.pair();
     assert_eq!(phone, Principal::Client(1));
     assert_eq!(token.len(), 32);
@@ -256,6 +259,8 @@ fn pairing_opens_once_and_again_on_demand() {
     assert!(text(&list).contains(r#""this":true},{"id":2"#));
     assert_eq!(home.ask(phone, "DELETE /api/v1/clients/2", "").status, 204);
     assert_eq!(home.ask(phone, "DELETE /api/v1/clients/2", "").status, 404);
+    let late = home.ask(Principal::Nobody, "POST /api/v1/pair", computer);
+    assert_eq!(late.status, 200, "a paired phone has opened the door");
     assert_eq!(home.house.door.by_token(&second_token), Principal::Nobody);
     for wrong in ["", "0", &token[1..], &"0".repeat(32), &token.to_uppercase().repeat(2)] {
         assert_eq!(home.house.door.by_token(wrong), Principal::Nobody, "{wrong}");

@@ -44,6 +44,8 @@ pub struct CameraStatus {
     pub fps: f32,
     /// When the last one came.
     pub last_frame: Option<UnixMs>,
+    /// How often the detector has looked.
+    pub inferences: u64,
 }
 
 /// The cameras' state.
@@ -80,6 +82,7 @@ impl Camera {
             height: 0,
             fps: 0.0,
             last_frame: None,
+            inferences: 0,
         };
         let live =
             Live { status, health: Health::Starting, asked: false, number: 0, snapshot: None };
@@ -148,6 +151,11 @@ impl Board {
         live.status.fps = fps;
         live.status.last_frame = Some(at);
         live.asked
+    }
+
+    /// Says how often the detector has looked. Allocates nothing.
+    pub fn inferred(&self, place: usize, inferences: u64) {
+        self.cameras[place].live().status.inferences = inferences;
     }
 
     /// Hands out the snapshot that was asked for; an empty one was not to be had.

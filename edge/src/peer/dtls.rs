@@ -1,11 +1,11 @@
-//! The DTLS of a session: str0m's own, with four things done on its way.
+//! The DTLS of a session: str0m's own, with five things done on its way.
 //!
 //! Empty messages get their name ([`super::empty`]), on label `http-proxy` some packets are sent
 //! once more ([`super::again`]), what acknowledgements tell to be lost is sent anew
-//! ([`super::mend`]), and datagrams pass in batches. str0m takes
-//! one datagram out of DTLS each time it is polled, wants to be polled after each that arrives,
-//! and each poll walks all that SCTP has in flight (ADR 9). So of a batch that leaves only the
-//! first datagram passes through str0m, which knows where it goes; the batch waits in
+//! ([`super::mend`]), datagrams pass in batches, and no faster than the path takes them. str0m
+//! takes one datagram out of DTLS each time it is polled, wants to be polled after each that
+//! arrives, and each poll walks all that SCTP has in flight (ADR 9). So of a batch that leaves
+//! only the first datagram passes through str0m, which knows where it goes; the batch waits in
 //! [`Batches`], and the session sends it as [`Datagrams`], so many in a millisecond. Of a batch
 //! that arrives, the last passes through str0m; those before it wait and are read first.
 #![deny(clippy::indexing_slicing)]
@@ -29,6 +29,7 @@ use str0m::{Rtc, RtcConfig};
 
 /// Most bytes that leave in one call of the kernel.
 const TOGETHER_BYTES: usize = 32 * 1024;
+
 /// Datagrams that leave together.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Datagrams {

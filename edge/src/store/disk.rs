@@ -49,7 +49,7 @@ pub(super) trait Medium: Debug + Send + Sync {
     /// Takes blocks for `length` bytes, so that later nothing else can have them.
     fn reserve(&self, length: u64) -> io::Result<()>;
     /// Takes blocks for what is to be written up to `length`; the file is no longer by that.
-    /// Cutting the file gives them back.
+    /// Cutting the file gives them back; where there are too few, it takes none.
     fn prepare(&self, length: u64) -> io::Result<()>;
 }
 
@@ -157,7 +157,11 @@ impl Medium for File {
     }
 
     fn prepare(&self, length: u64) -> io::Result<()> {
-        rustix::fs::fallocate(self, rustix::fs::FallocateFlags::KEEP_SIZE, 0, length)?;
-        Ok(())
+        let taken = rustix::fs::fallocate(self, rustix::fs::FallocateFlags::KEEP_SIZE, 0, length);
+        if taken.is_err() {
+            // What there was on a card that is too full is given back.
+            self.set_len(self.length()?)?;
+        }
+        Ok(taken?)
     }
 }

@@ -79,8 +79,12 @@ impl Log {
             }
             segments.remove(&number);
         }
-        for &number in segments.keys() {
-            next_id = next_id.max(read_header(&*disk, &path(folder, number), number)?.unwrap_or(1));
+        // The newest header that can be read says the most.
+        for &number in segments.keys().rev() {
+            if let Some(next) = read_header(&*disk, &path(folder, number), number)? {
+                next_id = next_id.max(next);
+                break;
+            }
         }
         if segments.is_empty() {
             create(&*disk, folder, 1, next_id)?;

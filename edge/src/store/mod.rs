@@ -168,6 +168,8 @@ pub struct Figures {
     pub rebuilding: bool,
     /// Damaged stretches found since the start.
     pub quarantined: u64,
+    /// How often the card has taken what was to last since the start: once a minute at least.
+    pub commits: u64,
 }
 
 /// A paired phone.
@@ -252,6 +254,7 @@ struct Shared {
     next_id: AtomicU64,
     bytes: AtomicU64,
     quarantined: AtomicU64,
+    commits: AtomicU64,
     /// The index does not have everything.
     rebuilding: AtomicBool,
     /// A reader met damage in the index: the writer makes it anew.
@@ -554,7 +557,8 @@ impl Store {
         let quarantined = self.shared.quarantined.load(Ordering::Relaxed);
         let scrubbed = self.shared.owner(|owner| owner.scrubbed).map(|last| last.at);
         let rebuilding = self.shared.rebuilding.load(Ordering::Relaxed);
-        Ok(Figures { events, bytes, oldest, scrubbed, rebuilding, quarantined })
+        let commits = self.shared.commits.load(Ordering::Relaxed);
+        Ok(Figures { events, bytes, oldest, scrubbed, rebuilding, quarantined, commits })
     }
 
     /// Has the writer do something and waits for its answer.

@@ -176,6 +176,7 @@ impl Writer {
             owner: RwLock::new(state),
             next_id: AtomicU64::new(next_id),
             quarantined: AtomicU64::new(lost),
+            commits: AtomicU64::new(0),
             suspect: AtomicBool::new(false),
             suspects: Mutex::default(),
             rebuilding: AtomicBool::new(false),
@@ -396,6 +397,7 @@ impl Writer {
             self.append_beat(&mut group)?;
         }
         self.log.sync()?;
+        self.shared.commits.fetch_add(1, Ordering::Relaxed);
         if rides {
             self.beaten = now;
         }

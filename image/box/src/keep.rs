@@ -6,7 +6,7 @@ use crate::journal::Journal;
 use crate::net::Network;
 use crate::servers::MODEL;
 use crate::socket::{self, Desk, Live, Wish};
-use crate::supervise::{Supervisor, Word};
+use crate::supervise::{Spec, Supervisor, Word};
 use crate::update::{Restart, Updater};
 use crate::watchdog::{Shared, Watch};
 use crate::{names, people, servers, takeover, time};
@@ -58,7 +58,10 @@ struct Keep<'a> {
     journal: Arc<Journal>,
     children: Supervisor<Wake>,
     edge: usize,
+    /// Who announces the box's name.
+    names: Option<usize>,
     network: Option<Network>,
+    live: Arc<Mutex<Live>>,
     shared: Arc<Shared>,
     /// When the machine restarts, and how.
     restart: Option<(u64, Restart)>,
@@ -91,11 +94,15 @@ pub(crate) fn keep(options: &Options) -> io::Result<()> {
     watch(options, &board, clock, &journal, &shared, &updater, &frames, &wakes)?;
     answer(options, board.name, &updater, &live, frames, &wakes, &journal);
     resume(&updater, clock, &wakes);
-    let network = options.network.then(|| {
-        name_and_time(options, &settings, clock, &live, &journal);
-        Network::new(place, &settings, board.wifi, &live, &journal)
-    });
-    let keep = Keep { options, clock, journal, children, edge, network, shared, restart: None };
+    let (mut names, mut network) = (None, None);
+    if options.network {
+        names = announcer(options, &settings, &journal).map(|it| children.add(it));
+        name_and_time(options, &settings, clock, &journal);
+        network = Some(Network::new(place, &settings, board.wifi, &live, &journal));
+    }
+    let restart = None;
+    let keep =
+        Keep { options, clock, journal, children, edge, names, network, live, shared, restart };
     let restart = keep.run(&woken);
     if let Some(restart) = restart {
         rustix::fs::sync();
@@ -159,10 +166,21 @@ impl Keep<'_> {
                 {
                     self.journal.say(&format!("the crash cannot be noted: {error}"));
                 }
+                if number == self.edge && servers::crashes(&self.options.place) == servers::WORN {
+                    self.shared.worn.store(true, Ordering::Relaxed);
+                }
             }
-            Wake::Child(Word::Said(number, line)) => {
-                if let Some(network) = &self.network {
-                    network.heard(number, &line);
+            Wake::Child(Word::Said(number, life, _)) if !self.children.lives(number, life) => {}
+            Wake::Child(Word::Said(number, _, line)) if Some(number) == self.names => {
+                if let Some(name) = names::heard(&line) {
+                    self.journal.say(&line);
+                    let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+                    name.clone_into(&mut live.hostname);
+                }
+            }
+            Wake::Child(Word::Said(number, _, line)) => {
+                if let Some(network) = &mut self.network {
+                    network.heard(number, &line, &mut self.children, &self.journal);
                 }
             }
             Wake::Wish(Wish::Wifi) => {
@@ -282,27 +300,16 @@ fn resume(updater: &Arc<Updater>, clock: Clock, wakes: &Sender<Wake>) {
     });
 }
 
-fn name_and_time(
-    options: &Options,
-    settings: &Settings,
-    clock: Clock,
-    live: &Arc<Mutex<Live>>,
-    journal: &Arc<Journal>,
-) {
-    if options.place.is_real()
-        && let Err(error) = rustix::system::sethostname(settings.hostname.as_bytes())
-    {
-        journal.say(&format!("hostname: {error}"));
-    }
-    let (live, told) = (Arc::clone(live), Arc::clone(journal));
-    let tell = move |name: String| {
-        told.say(&format!("the name is taken, so this box is {name}.local"));
-        live.lock().unwrap_or_else(PoisonError::into_inner).hostname = name;
-    };
-    if let Err(error) = names::announce(&settings.hostname, options.listen.port(), tell) {
-        journal.say(&format!("{}.local is not announced: {error}", settings.hostname));
-    }
+fn announcer(options: &Options, settings: &Settings, journal: &Journal) -> Option<Spec> {
+    let spec = names::announcer(&options.place, &settings.hostname, options.listen.port());
+    spec.inspect_err(|error| journal.say(&format!("no name is announced: {error}"))).ok()
+}
+
+fn name_and_time(options: &Options, settings: &Settings, clock: Clock, journal: &Arc<Journal>) {
     if options.place.is_real() {
+        if let Err(error) = rustix::system::sethostname(settings.hostname.as_bytes()) {
+            journal.say(&format!("hostname: {error}"));
+        }
         time::begin(&options.place, settings.time.clone(), clock, Arc::clone(journal));
     }
 }

@@ -3,7 +3,7 @@
 //! for the keeper alone; `-` in place of UID stays who it is.
 
 use crate::people::Person;
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getppid, getuid, set_parent_process_death_signal};
 use rustix::thread::{
     Gid, Uid, set_no_new_privs, set_thread_gid, set_thread_groups, set_thread_uid,
 };
@@ -49,6 +49,10 @@ fn drop_rights(uid: &str, gid: &str, groups: &str) -> io::Result<()> {
         return Ok(());
     }
     let number = |text: &str| text.parse::<u32>().map_err(io::Error::other);
+    // Who is no root has no rights to drop, and can be nobody else.
+    if number(uid)? == getuid().as_raw() && !getuid().is_root() {
+        return Ok(set_no_new_privs(true)?);
+    }
     let further = groups.split(',').filter(|it| !it.is_empty()).map(number);
     let further: Result<Vec<_>, _> = further.map(|it| it.map(Gid::from_raw)).collect();
     // A new program starts with one thread, so a thread's rights are the process's.

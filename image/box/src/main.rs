@@ -30,6 +30,9 @@ fn main() -> ExitCode {
     if args.peek() == Some(&OsString::from(launch::WORD)) {
         return failed(&launch::become_child(args.skip(1)));
     }
+    if args.peek() == Some(&OsString::from(names::WORD)) {
+        return failed(&names::announce(args.skip(1)));
+    }
     match Command::from_args(args) {
         Ok(Command::Keep(options)) => {
             keep::keep(&options).map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)

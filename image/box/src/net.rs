@@ -2,12 +2,14 @@
 //! here waits: a camera records without any of it.
 
 use crate::journal::Journal;
+use crate::people::Who;
 use crate::place::Place;
 use crate::radio::{self, Radio};
 use crate::servers::OTHERS;
 use crate::socket::Live;
 use crate::supervise::{Spec, Supervisor, Word};
-use image_core::settings::Settings;
+use crate::takeover;
+use image_core::settings::{Settings, Wifi};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,6 +30,10 @@ struct Interface {
 pub(crate) struct Network {
     place: Place,
     settings: Settings,
+    /// The radio network to go back to.
+    former: Option<Wifi>,
+    /// Gone back: the passphrase of the one that is wished is wrong.
+    back: bool,
     /// Whether the board has a radio.
     wifi: bool,
     live: Arc<Mutex<Live>>,
@@ -46,6 +52,8 @@ impl Network {
         let mut network = Self {
             place: place.clone(),
             settings: settings.clone(),
+            former: None,
+            back: false,
             wifi,
             live: Arc::clone(live),
             interfaces: BTreeMap::new(),
@@ -76,7 +84,8 @@ impl Network {
             if let Some(known) = self.interfaces.get_mut(&name) {
                 if carrier && !known.carrier {
                     journal.say(&format!("{name} has a link"));
-                    if let Some(dhcp) = known.dhcp {
+                    // A radio's driver says so itself.
+                    if let Some(dhcp) = known.dhcp.filter(|_| known.radio.is_none()) {
                         children.restart(dhcp);
                     }
                 }
@@ -96,21 +105,56 @@ impl Network {
     ) {
         self.settings = settings;
         self.configure(journal);
-        for interface in self.interfaces.values() {
-            if let Some(radio) = interface.radio {
-                children.restart(radio);
-            }
+        self.begin_radios(children);
+    }
+
+    fn begin_radios<W: From<Word> + Send + 'static>(&self, children: &mut Supervisor<W>) {
+        for radio in self.interfaces.values().filter_map(|it| it.radio) {
+            children.restart(radio);
         }
     }
 
-    /// A child has said something: how far the radio is.
-    pub(crate) fn heard(&self, number: usize, line: &str) {
-        if self.interfaces.values().any(|it| it.radio == Some(number))
-            && let Some((_, radio)) =
-                &mut self.live.lock().unwrap_or_else(PoisonError::into_inner).wifi
-        {
-            *radio = radio.heard(line);
+    /// A child has said something: how far the radio is. Whatever it has joined, the address of
+    /// before is another network's, though the link was away for less than a look.
+    pub(crate) fn heard<W: From<Word> + Send + 'static>(
+        &mut self,
+        number: usize,
+        line: &str,
+        children: &mut Supervisor<W>,
+        journal: &Journal,
+    ) {
+        let Some(interface) = self.interfaces.values().find(|it| it.radio == Some(number)) else {
+            return;
+        };
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((_, radio)) = &mut live.wifi else { return };
+        *radio = radio.heard(line);
+        let radio = *radio;
+        drop(live);
+        if let Some(dhcp) = interface.dhcp.filter(|_| radio::has_joined(line)) {
+            children.restart(dhcp);
         }
+        match radio {
+            Radio::Connected if self.former.is_some() => self.joined(journal),
+            Radio::WrongPassphrase if self.former.is_some() && !self.back => {
+                journal.say("Wi-Fi: a wrong passphrase; back to the former network");
+                self.back = true;
+                self.write(journal);
+                self.begin_radios(children);
+            }
+            _ => {}
+        }
+    }
+
+    /// The network that is wished was joined: there is no way back any more.
+    fn joined(&mut self, journal: &Journal) {
+        self.former = None;
+        let wifi = self.settings.wifi.as_ref();
+        let noted = wifi.map(|it| takeover::note_joined(&self.place, it));
+        if let Some(Err(error)) = noted {
+            journal.say(&format!("the former Wi-Fi is not forgotten: {error}"));
+        }
+        self.write(journal);
     }
 
     fn begin<W: From<Word> + Send + 'static>(
@@ -142,11 +186,19 @@ impl Network {
     }
 
     fn configure(&mut self, journal: &Journal) {
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         let wifi = self.settings.wifi.as_ref();
         let state = if self.wifi { Radio::Searching } else { Radio::Off };
-        live.wifi = wifi.map(|it| (it.ssid.clone(), state));
-        if let Some(Err(error)) = wifi.map(|it| radio::configure(&self.place, it)) {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).wifi =
+            wifi.map(|it| (it.ssid.clone(), state));
+        (self.former, self.back) = (takeover::former(&self.place), false);
+        self.write(journal);
+    }
+
+    /// What the radio's driver reads at its next start.
+    fn write(&self, journal: &Journal) {
+        let Some(wifi) = &self.settings.wifi else { return };
+        let first = Some(wifi).filter(|_| !self.back);
+        if let Err(error) = radio::configure(&self.place, first, self.former.as_ref()) {
             journal.say(&format!("Wi-Fi: {error}"));
         }
     }
@@ -163,7 +215,7 @@ impl Network {
             name: format!("dhcp-{name}"),
             program: self.place.program("udhcpc")?,
             args: words.map(Into::into).collect(),
-            person: None,
+            who: Who::Keeper,
             env: Vec::new(),
             terms: OTHERS,
             heard: false,

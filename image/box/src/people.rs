@@ -5,6 +5,16 @@ use std::fs;
 
 /// As whom a child runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// As the keeper: root.
+    Keeper,
+    Person(Person),
+    /// Somebody who is not known here: not at all, rather than as the keeper.
+    Unknown(&'static str),
+}
+
+/// A user of this system.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Person {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
@@ -19,6 +29,11 @@ pub(crate) fn person(place: &Place, name: &str, groups: &[&str]) -> Option<Perso
     let user = fields(&users, name)?;
     let further = groups.iter().filter_map(|it| number(&fields(&all, it)?, 2));
     Some(Person { uid: number(&user, 2)?, gid: number(&user, 3)?, groups: further.collect() })
+}
+
+/// As that user and nobody else.
+pub(crate) fn who(place: &Place, name: &'static str, groups: &[&str]) -> Who {
+    person(place, name, groups).map_or(Who::Unknown(name), Who::Person)
 }
 
 /// A group's number.
@@ -51,6 +66,7 @@ mod tests {
         let want = Person { uid: 101, gid: 102, groups: vec![44] };
         assert_eq!(person(&place, "signal", &["video", "none"]), Some(want));
         assert_eq!(person(&place, "broken", &[]), None);
+        assert_eq!(who(&place, "broken", &[]), Who::Unknown("broken"));
         assert_eq!((group(&place, "video"), group(&place, "x")), (Some(44), None));
         fs::remove_dir_all(root).unwrap();
     }

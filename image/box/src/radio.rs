@@ -1,6 +1,7 @@
 //! Wi-Fi by `wpa_supplicant`: its configuration, in memory and for root's eyes alone, and what it
 //! says. The passphrase is written nowhere else.
 
+use crate::people::Who;
 use crate::place::Place;
 use crate::servers::OTHERS;
 use crate::supervise::Spec;
@@ -10,6 +11,8 @@ use std::fmt::Write as _;
 use std::io;
 
 const FILE: &str = "/run/nightjar/wpa.conf";
+/// How the second choice is called where it is joined.
+const FORMER: &str = "former";
 
 /// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +22,10 @@ pub(crate) enum Radio {
     Searching,
     Connected,
     WrongPassphrase,
+    /// In the former network, as the passphrase of the new one is wrong, or it is not there.
+    Former {
+        wrong: bool,
+    },
 }
 
 impl Radio {
@@ -29,24 +36,39 @@ impl Radio {
             Self::Searching => "searching",
             Self::Connected => "connected",
             Self::WrongPassphrase => "wrong passphrase",
+            Self::Former { wrong: true } => "wrong passphrase; back on the former network",
+            Self::Former { wrong: false } => "not found; back on the former network",
         }
+    }
+
+    fn is_wrong(self) -> bool {
+        matches!(self, Self::WrongPassphrase | Self::Former { wrong: true })
     }
 
     /// After a line of `wpa_supplicant`'s.
     pub(crate) fn heard(self, line: &str) -> Self {
-        if line.contains("CTRL-EVENT-CONNECTED") {
+        if has_joined(line) && line.contains(&format!("id_str={FORMER}")) {
+            Self::Former { wrong: self.is_wrong() }
+        } else if has_joined(line) {
             Self::Connected
         } else if line.contains("WRONG_KEY")
             || line.contains("pre-shared key may be incorrect")
             || refuses_confirm(line)
         {
             Self::WrongPassphrase
-        } else if line.contains("CTRL-EVENT-DISCONNECTED") && self == Self::Connected {
+        } else if line.contains("CTRL-EVENT-DISCONNECTED") && !self.is_wrong() {
             Self::Searching
+        } else if line.contains("CTRL-EVENT-DISCONNECTED") {
+            Self::WrongPassphrase
         } else {
             self
         }
     }
+}
+
+/// Whether a network was joined just now.
+pub(crate) fn has_joined(line: &str) -> bool {
+    line.contains("CTRL-EVENT-CONNECTED")
 }
 
 /// Of WPA3: the access point refuses the second message of SAE, which proves that the passphrase
@@ -56,32 +78,43 @@ fn refuses_confirm(line: &str) -> bool {
     event.contains(" auth_type=3 auth_transaction=2 ")
 }
 
-/// Writes what `wpa_supplicant` reads at its start.
-pub(crate) fn configure(place: &Place, wifi: &Wifi) -> io::Result<()> {
-    takeover::replace(&place.at(FILE), configuration(wifi).as_bytes())
+/// Writes what `wpa_supplicant` reads at its start: a network, and the one it is to join where
+/// that fails.
+pub(crate) fn configure(
+    place: &Place,
+    wifi: Option<&Wifi>,
+    former: Option<&Wifi>,
+) -> io::Result<()> {
+    takeover::replace(&place.at(FILE), configuration(wifi, former).as_bytes())
 }
 
-fn configuration(wifi: &Wifi) -> String {
+fn configuration(wifi: Option<&Wifi>, former: Option<&Wifi>) -> String {
     let mut text = String::new();
-    if let Some(country) = &wifi.country {
+    if let Some(country) = wifi.or(former).and_then(|it| it.country.as_ref()) {
         let _ = writeln!(text, "country={country}");
     }
+    let first = wifi.map(|it| network(it, "priority=1"));
+    let second = former.map(|it| network(it, &format!("id_str=\"{FORMER}\"")));
+    text.extend(first.into_iter().chain(second));
+    text
+}
+
+fn network(wifi: &Wifi, rank: &str) -> String {
     // In hexadecimal digits nothing in a name can be taken for syntax.
     let ssid = wifi.ssid.bytes().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     });
-    let _ = writeln!(text, "network={{\n\tssid={ssid}\n\tscan_ssid=1");
     let secret = match wifi.passphrase.as_deref() {
-        None | Some("") => "\tkey_mgmt=NONE\n".to_owned(),
+        None | Some("") => "key_mgmt=NONE".to_owned(),
         // 64 hexadecimal digits are the key itself, which WPA3 cannot use.
-        Some(key) if key.len() == 64 => format!("\tpsk={key}\n"),
+        Some(key) if key.len() == 64 => format!("psk={key}"),
         // Up to its last quote the whole is the passphrase.
         Some(words) => {
-            format!("\tkey_mgmt=WPA-PSK WPA-PSK-SHA256 SAE\n\tieee80211w=1\n\tpsk=\"{words}\"\n")
+            format!("key_mgmt=WPA-PSK WPA-PSK-SHA256 SAE\n\tieee80211w=1\n\tpsk=\"{words}\"")
         }
     };
-    text + &secret + "}\n"
+    format!("network={{\n\tssid={ssid}\n\tscan_ssid=1\n\t{rank}\n\t{secret}\n}}\n")
 }
 
 /// The child that drives `interface`.
@@ -93,7 +126,7 @@ pub(crate) fn driver(place: &Place, interface: &str) -> Option<Spec> {
         name: format!("wifi-{interface}"),
         program: place.program("wpa_supplicant")?,
         args,
-        person: None,
+        who: Who::Keeper,
         env: Vec::new(),
         terms: OTHERS,
         heard: true,
@@ -111,11 +144,16 @@ mod tests {
             passphrase: passphrase.map(Into::into),
             country: Some("DE".into()),
         };
-        let open = "country=DE\nnetwork={\n\tssid=41227d0a\n\tscan_ssid=1\n\tkey_mgmt=NONE\n}\n";
-        assert_eq!(configuration(&wifi(None)), open);
-        assert!(configuration(&wifi(Some("it's \"it\""))).contains("\tpsk=\"it's \"it\"\"\n"));
+        let one = |it: Option<&str>| configuration(Some(&wifi(it)), None);
+        let open = "network={\n\tssid=41227d0a\n\tscan_ssid=1\n\tpriority=1\n\tkey_mgmt=NONE\n}\n";
+        assert_eq!(one(None), format!("country=DE\n{open}"));
+        assert!(one(Some("it's \"it\"")).contains("\tpsk=\"it's \"it\"\"\n"));
         let key = "0".repeat(64);
-        assert!(configuration(&wifi(Some(&key))).contains(&format!("\tpsk={key}\n")));
+        assert!(one(Some(&key)).contains(&format!("\tpsk={key}\n")));
+        let former = open.replace("priority=1", "id_str=\"former\"");
+        let both = configuration(Some(&wifi(None)), Some(&wifi(None)));
+        assert_eq!(both, format!("country=DE\n{open}{former}"));
+        assert_eq!(configuration(None, Some(&wifi(None))), format!("country=DE\n{former}"));
     }
 
     #[test]
@@ -127,6 +165,11 @@ mod tests {
             ("wlan0: CTRL-EVENT-CONNECTED - Connection to x completed", Radio::Connected),
             ("wlan0: CTRL-EVENT-DISCONNECTED bssid=x reason=3", Radio::Searching),
             (
+                "wlan0: CTRL-EVENT-CONNECTED - Connection to x completed [id=1 id_str=former]",
+                Radio::Former { wrong: false },
+            ),
+            ("wlan0: CTRL-EVENT-DISCONNECTED bssid=x reason=3", Radio::Searching),
+            (
                 "wlan0: CTRL-EVENT-AUTH-REJECT x auth_type=3 auth_transaction=1 status_code=17",
                 Radio::Searching,
             ),
@@ -134,6 +177,11 @@ mod tests {
                 "wlan0: CTRL-EVENT-AUTH-REJECT x auth_type=3 auth_transaction=2 status_code=1",
                 Radio::WrongPassphrase,
             ),
+            (
+                "wlan0: CTRL-EVENT-CONNECTED - Connection to x completed [id=1 id_str=former]",
+                Radio::Former { wrong: true },
+            ),
+            ("wlan0: CTRL-EVENT-DISCONNECTED bssid=x reason=3", Radio::WrongPassphrase),
         ];
         lines.iter().fold(Radio::Searching, |radio, (line, want)| {
             let now = radio.heard(line);

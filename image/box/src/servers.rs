@@ -18,8 +18,10 @@ const EDGE: Terms = Terms { stage: 0, grace_ms: 5_000 };
 pub(crate) const OTHERS: Terms = Terms { stage: 1, grace_ms: 2_500 };
 /// Where the detector lies.
 pub(crate) const MODEL: &str = "/usr/share/nightjar/model.tflite";
-/// From so many crashes on nightjar-edge starts safe, and counts no further.
+/// From so many crashes in a row on nightjar-edge starts safe, and counts no further.
 const SAFE: u32 = 3;
+/// Before that the whole machine is begun anew, for what no process can mend.
+pub(crate) const WORN: u32 = SAFE - 1;
 
 /// nightjar-signal.
 pub(crate) fn signal(options: &Options, settings: &Settings) -> Spec {
@@ -28,7 +30,7 @@ pub(crate) fn signal(options: &Options, settings: &Settings) -> Spec {
         name: "signal".into(),
         program: options.place.at("/usr/bin/nightjar-signal"),
         args: words.iter().map(OsString::from).collect(),
-        person: people::person(&options.place, "signal", &[]),
+        who: people::who(&options.place, "signal", &[]),
         env: zone(settings),
         terms: OTHERS,
         heard: false,
@@ -42,7 +44,7 @@ pub(crate) fn edge(options: &Options, settings: &Settings) -> Spec {
         name: "edge".into(),
         program: place.at("/usr/bin/nightjar-edge"),
         args: edge_args(options, settings),
-        person: people::person(place, "nightjar", &["video"]),
+        who: people::who(place, "nightjar", &["video"]),
         env: zone(settings),
         terms: EDGE,
         heard: false,
@@ -100,13 +102,7 @@ pub(crate) fn make_data_dir(place: &Place) -> io::Result<()> {
 /// the edge's: nothing in it is followed elsewhere.
 pub(crate) fn note_crash(place: &Place) -> io::Result<()> {
     let dir = place.at("/data/edge");
-    let file = dir.join("crashes");
-    let regular = fs::symlink_metadata(&file).is_ok_and(|it| it.is_file());
-    let mut text = String::new();
-    if regular {
-        File::open(&file)?.take(32).read_to_string(&mut text)?;
-    }
-    let count: u32 = text.trim().parse().unwrap_or(0);
+    let (file, count) = (dir.join("crashes"), crashes(place));
     if count >= SAFE {
         return Ok(());
     }
@@ -117,6 +113,18 @@ pub(crate) fn note_crash(place: &Place) -> io::Result<()> {
     let owner = fs::metadata(&dir)?;
     std::os::unix::fs::fchown(&written, Some(owner.uid()), Some(owner.gid()))?;
     fs::rename(new, file)
+}
+
+/// How often nightjar-edge has crashed in a row, as it counts itself.
+pub(crate) fn crashes(place: &Place) -> u32 {
+    let file = place.at("/data/edge/crashes");
+    let regular = fs::symlink_metadata(&file).is_ok_and(|it| it.is_file());
+    let mut text = String::new();
+    let mut read = || File::open(&file)?.take(32).read_to_string(&mut text);
+    if regular && read().is_err() {
+        return 0;
+    }
+    text.trim().parse().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -132,6 +140,7 @@ mod tests {
         for want in ["1\n", "2\n", "3\n", "3\n"] {
             note_crash(&place).unwrap();
             assert_eq!(fs::read_to_string(root.join("data/edge/crashes")).unwrap(), want);
+            assert_eq!(crashes(&place).to_string(), want.trim());
         }
         let (crashes, other) = (root.join("data/edge/crashes"), root.join("other"));
         fs::write(&other, "1\n").unwrap();

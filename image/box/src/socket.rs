@@ -49,7 +49,7 @@ pub(crate) struct Desk {
     pub(crate) live: Arc<Mutex<Live>>,
     /// Hears what is to be done.
     pub(crate) wish: Box<dyn Fn(Wish) + Send + Sync>,
-    /// Hears that an update is about to be taken, for its trial to be judged by.
+    /// Hears that an update is taken, for its trial to be judged by.
     pub(crate) before_update: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -202,11 +202,10 @@ impl Desk {
     }
 
     fn update(&self, stream: &UnixStream, from: &mut dyn Read, bytes: u64) -> io::Result<()> {
-        (self.before_update)();
         let mut progress = |percent| {
             let _ = say(stream, &json(&Percent { percent }));
         };
-        match self.updater.begin(from, bytes, &mut progress) {
+        match self.updater.begin(from, bytes, &*self.before_update, &mut progress) {
             Ok(version) => {
                 // Staged: it goes on whether or not that is still heard.
                 let said =
@@ -232,9 +231,7 @@ impl Desk {
         if let Err((key, what)) = settings::check_wifi(&wifi) {
             return refuse(stream, "bad_request", &format!("{key} is {what}"));
         }
-        let mut kept = takeover::kept(&self.place);
-        kept.wifi = Some(wifi);
-        if let Err(error) = takeover::keep(&self.place, &kept) {
+        if let Err(error) = takeover::change_wifi(&self.place, wifi) {
             return refuse(stream, "storage", &format!("data cannot be written: {error}"));
         }
         say(stream, &json(&Yes { ok: Nothing {} }))?;
@@ -292,21 +289,25 @@ mod tests {
                 updater: Arc::new(Updater::start(0, &root)),
                 live: Arc::clone(&live),
                 wish: std::boxed::Box::new(move |wish| sender.send(wish).unwrap()),
-                before_update: std::boxed::Box::new(|| {}),
+                before_update: std::boxed::Box::new(|| panic!("no update is taken here")),
             };
             serve(desk, None).unwrap();
             Self(root, wishes, live)
         }
 
         fn ask(&self, line: &str) -> String {
-            let mut stream = UnixStream::connect(self.0.join("run/nightjar/box.sock")).unwrap();
-            // The box may hang up on noise before it has all of it.
-            let _ = writeln!(stream, "{line}");
-            stream.shutdown(std::net::Shutdown::Write).unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).unwrap();
-            answer
+            ask(&self.0, line)
         }
+    }
+
+    fn ask(root: &std::path::Path, line: &str) -> String {
+        let mut stream = UnixStream::connect(root.join("run/nightjar/box.sock")).unwrap();
+        // The box may hang up on noise before it has all of it.
+        let _ = writeln!(stream, "{line}");
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     impl Drop for Box {
@@ -354,5 +355,21 @@ mod tests {
         assert!(matches!(it.1.recv(), Ok(Wish::Wifi)));
         let wifi = takeover::kept(&Place::new(it.0.clone())).wifi.unwrap();
         assert_eq!((wifi.ssid.as_str(), wifi.passphrase.as_deref()), ("Café", Some("hunter22")));
+    }
+
+    #[test]
+    fn phones_that_ask_at_once_are_all_heard() {
+        let it = Box::new("phones");
+        it.2.lock().unwrap().radio = true;
+        let line = r#"{"do":"wifi","ssid":"Home","passphrase":"hunter22","country":"DE"}"#;
+        for _ in 0..25 {
+            thread::scope(|scope| {
+                let phones = [(); MOST / 2].map(|()| scope.spawn(|| ask(&it.0, line)));
+                for phone in phones {
+                    assert_eq!(phone.join().unwrap(), "{\"ok\":{}}\n");
+                }
+            });
+        }
+        assert!(takeover::kept(&Place::new(it.0.clone())).wifi.is_some());
     }
 }

@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::launch;
-use crate::people::Person;
+use crate::people::Who;
 use image_core::keeper::{Deed, Keeper, Terms};
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -22,8 +22,7 @@ pub(crate) struct Spec {
     pub(crate) name: String,
     pub(crate) program: PathBuf,
     pub(crate) args: Vec<OsString>,
-    /// `None`: as the keeper.
-    pub(crate) person: Option<Person>,
+    pub(crate) who: Who,
     pub(crate) env: Vec<(&'static str, String)>,
     pub(crate) terms: Terms,
     /// Whether its lines are reported, too.
@@ -35,8 +34,8 @@ pub(crate) struct Spec {
 pub(crate) enum Word {
     /// A child by its number, in which of its lives, and how it ended.
     Ended(usize, u64, io::Result<ExitStatus>),
-    /// A line of a child.
-    Said(usize, String),
+    /// A line of a child, in which of its lives.
+    Said(usize, u64, String),
 }
 
 struct Job {
@@ -94,6 +93,12 @@ impl<W: From<Word> + Send + 'static> Supervisor<W> {
     /// Since when a child runs, ms.
     pub(crate) fn running_since(&self, number: usize) -> Option<u64> {
         self.keeper.running_since(number)
+    }
+
+    /// Whether that life of a child's goes on: what it said before it was to end is of yesterday.
+    pub(crate) fn lives(&self, number: usize, life: u64) -> bool {
+        self.jobs.get(number).is_some_and(|it| it.life == life)
+            && self.running_since(number).is_some()
     }
 
     /// When [`Self::turn`] has something to do even if nothing happens, ms.
@@ -156,7 +161,7 @@ impl<W: From<Word> + Send + 'static> Supervisor<W> {
         thread::spawn(move || {
             journal.take_down(&name, words, |line| {
                 if heard {
-                    let _ = sender.send(Word::Said(number, line.to_owned()).into());
+                    let _ = sender.send(Word::Said(number, life, line.to_owned()).into());
                 }
             });
         });
@@ -174,8 +179,15 @@ impl<W: From<Word> + Send + 'static> Supervisor<W> {
 }
 
 fn spawn(spec: &Spec) -> io::Result<(Child, OwnedFd, io::PipeReader)> {
+    let person = match &spec.who {
+        Who::Keeper => None,
+        Who::Person(person) => Some(person),
+        Who::Unknown(name) => {
+            return Err(io::Error::other(format!("there is no user {name} in /etc/passwd")));
+        }
+    };
     let (reader, writer) = io::pipe()?;
-    let mut command = launch::command(spec.person.as_ref(), &spec.program, &spec.args);
+    let mut command = launch::command(person, &spec.program, &spec.args);
     let path = "/sbin:/usr/sbin:/bin:/usr/bin";
     command.env_clear().env("PATH", path).envs(spec.env.iter().map(|(key, it)| (key, it)));
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).current_dir("/");

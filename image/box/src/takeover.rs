@@ -3,12 +3,13 @@
 
 use crate::journal::Journal;
 use crate::place::Place;
-use image_core::settings::{self, Settings};
+use image_core::settings::{self, Settings, Wifi};
 use rustix::mount::{MountFlags, mount_remount};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// On partition 1, for people.
 const FILE: &str = "/boot/nightjar.toml";
@@ -16,8 +17,12 @@ const ERRORS: &str = "/boot/nightjar-errors.txt";
 /// What holds, and the owner's file as it was last seen, without its passphrase.
 const KEPT: &str = "/data/box/nightjar.toml";
 const SEEN: &str = "/data/box/seen.toml";
+/// The radio network before the one that a phone gave, until that was joined.
+const FORMER: &str = "/data/box/former.toml";
 /// There while everything is being forgotten.
 const FORGETTING: &str = "/data/box/forgetting";
+/// Starts that may try; each leaves a byte in the file.
+const FORGET_TRIES: u64 = 3;
 /// What a reset leaves: which updates were committed, and the file system's own.
 const LEFT: &[&str] = &["box", "lost+found"];
 const LEFT_IN_BOX: &[&str] = &["update", "forgetting"];
@@ -43,8 +48,36 @@ pub(crate) fn kept(place: &Place) -> Settings {
 }
 
 /// Keeps settings from now on.
-pub(crate) fn keep(place: &Place, settings: &Settings) -> io::Result<()> {
+fn keep(place: &Place, settings: &Settings) -> io::Result<()> {
     replace(&place.at(KEPT), settings.to_toml().as_bytes())
+}
+
+/// Who changes the settings, one at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Keeps another radio network. The one before is the second choice until this one was joined, so
+/// the last one that is known to be right.
+pub(crate) fn change_wifi(place: &Place, wifi: Wifi) -> io::Result<()> {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut settings = kept(place);
+    if settings.wifi.is_some() && former(place).is_none() {
+        let former = Settings { wifi: settings.wifi, ..Settings::default() };
+        replace(&place.at(FORMER), former.to_toml().as_bytes())?;
+    }
+    settings.wifi = Some(wifi);
+    keep(place, &settings)
+}
+
+/// The second choice.
+pub(crate) fn former(place: &Place) -> Option<Wifi> {
+    settings::read(&fs::read_to_string(place.at(FORMER)).unwrap_or_default()).0.wifi
+}
+
+/// That network was joined: unless another one is wished by now, it needs no second choice.
+pub(crate) fn note_joined(place: &Place, wifi: &Wifi) -> io::Result<()> {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_first = kept(place).wifi.as_ref() == Some(wifi);
+    if is_first { remove(&place.at(FORMER)) } else { Ok(()) }
 }
 
 /// Has the next start forget everything.
@@ -59,7 +92,8 @@ fn settle(place: &Place, journal: &Journal) -> io::Result<Settings> {
     if seen.as_deref() == Some(&text) {
         return Ok(kept(place));
     }
-    let (settings, mistakes) = settings::take_over(&text, &kept(place));
+    let before = kept(place);
+    let (settings, mistakes) = settings::take_over(&text, &before);
     if !lasts(place) {
         journal.say("nightjar.toml holds, and stays as it is: there is no card under /data");
         return Ok(settings);
@@ -67,6 +101,9 @@ fn settle(place: &Place, journal: &Journal) -> io::Result<Settings> {
     journal.say(&format!("nightjar.toml is taken over, {} mistakes", mistakes.len()));
     // The passphrase is safe on data before it leaves the file, and the file is done with last.
     keep(place, &settings)?;
+    if settings.wifi != before.wifi {
+        remove(&place.at(FORMER))?;
+    }
     let blank = settings::blanked(&text);
     let lines = mistakes.iter().map(|it| format!("{it}\n"));
     let errors: String = lines.collect();
@@ -122,13 +159,16 @@ fn forget(place: &Place, journal: &Journal) -> io::Result<()> {
     }
     if place.at(FORGETTING).exists() {
         journal.say("everything is forgotten: a factory reset");
-        // What cannot be deleted now cannot later either: the wish holds once, and no new pairing
-        // is forgotten for it.
         let all = clear(&place.at("/data"), LEFT).and(clear(&place.at("/data/box"), LEFT_IN_BOX));
+        sync(&place.at("/data/box"))?;
         if let Err(error) = all {
             journal.say(&format!("not everything could be forgotten: {error}"));
+            // The next start checks the file system first. But no pairing is forgotten for ever.
+            let tries = fs::metadata(place.at(FORGETTING))?.len() + 1;
+            if tries < FORGET_TRIES {
+                return File::options().append(true).open(place.at(FORGETTING))?.write_all(b".");
+            }
         }
-        sync(&place.at("/data/box"))?;
         fs::remove_file(place.at(FORGETTING))?;
         sync(&place.at("/data/box"))?;
     }
@@ -145,16 +185,19 @@ fn wishes(boot: &Path) -> Vec<PathBuf> {
     wishes.map(|it| it.path()).collect()
 }
 
+/// Deletes what lies there but `left`, and goes on past what cannot be deleted.
 fn clear(dir: &Path, left: &[&str]) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if left.iter().any(|it| entry.file_name() == *it) {
-            continue;
-        }
+    let delete = |entry: fs::DirEntry| {
         let path = entry.path();
-        if entry.file_type()?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }?;
-    }
-    Ok(())
+        if left.iter().any(|it| entry.file_name() == *it) {
+            Ok(())
+        } else if entry.file_type()?.is_dir() {
+            clear(&path, &[]).and(fs::remove_dir(&path))
+        } else {
+            fs::remove_file(&path)
+        }
+    };
+    fs::read_dir(dir)?.fold(Ok(()), |done, entry| done.and(entry.and_then(delete)))
 }
 
 /// A text of at most [`settings::BYTES`]; odd bytes are shown as such.
@@ -302,6 +345,29 @@ mod tests {
         fs::remove_file(card.0.join("data/box/seen.toml")).unwrap();
         assert_eq!(card.take_over(), settings);
         assert!(!card.text("boot/nightjar.toml").unwrap().contains("hunter"));
+    }
+
+    #[test]
+    fn what_cannot_be_deleted_keeps_nothing_else() {
+        let card = Card::new("stuck");
+        card.write("data/edge/stuck", "");
+        let stuck = card.0.join("data/edge/stuck");
+        let chattr = |flag| std::process::Command::new("chattr").arg(flag).arg(&stuck).status();
+        if !chattr("+i").is_ok_and(|it| it.success()) {
+            return; // no root here, or a file system without that flag
+        }
+        card.take_over();
+        wish_to_forget(&card.1).unwrap();
+        let tries = [Some("."), Some(".."), None].map(|left| {
+            card.write("data/edge/owner.log", "tokens");
+            card.take_over();
+            (card.0.join("data/edge/owner.log").exists(), card.text("data/box/forgetting"), left)
+        });
+        chattr("-i").unwrap();
+        for (there, wish, left) in tries {
+            assert_eq!((there, wish.as_deref()), (false, left));
+        }
+        assert!(stuck.exists());
     }
 
     #[test]

@@ -14,10 +14,12 @@ use std::time::Duration;
 
 /// An answer may take so long.
 const WITHIN: Duration = Duration::from_secs(2);
-/// Until the clock is set, twice as long after each try (RFC 4330 s10: 15 s at least), and from
-/// then on.
+/// Until the clock is set, twice as long each time somebody was asked (RFC 4330 s10: 15 s at
+/// least), and from then on.
 const SOON: Duration = Duration::from_secs(15);
 const LATER: Duration = Duration::from_mins(30);
+/// So often it is looked whether there are other servers to ask.
+const LOOK: Duration = Duration::from_secs(5);
 /// Below this, the clock is left alone.
 const STEP: Duration = Duration::from_millis(200);
 /// Servers that are asked, one after the other.
@@ -31,16 +33,22 @@ pub(crate) fn begin(place: &Place, named: Vec<String>, clock: Clock, journal: Ar
     thread::spawn(move || {
         let (mut set, mut pause) = (false, SOON);
         loop {
-            if let Some(server) =
-                servers(&place, &named).iter().find(|it| set_by(it, clock).is_ok())
-            {
+            let (known, mut asked) = (servers(&place, &named), false);
+            if known.iter().any(|it| set_by(it, clock, &mut asked).is_ok()) {
                 if !set {
-                    journal.say(&format!("the clock is set by {server}"));
+                    journal.say("a time server has set the clock");
                 }
-                set = true;
+                (set, pause) = (true, LATER);
             }
-            thread::sleep(if set { LATER } else { pause });
-            pause = LATER.min(pause * 2);
+            let until_ms = clock.now_ms() + u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            while clock.now_ms() < until_ms && servers(&place, &named) == known {
+                thread::sleep(LOOK);
+            }
+            pause = match (asked, clock.now_ms() < until_ms) {
+                (_, true) => SOON,
+                (true, false) => LATER.min(pause * 2),
+                (false, false) => pause,
+            };
         }
     });
 }
@@ -52,8 +60,8 @@ fn servers(place: &Place, named: &[String]) -> Vec<String> {
     all.take(MANY).collect()
 }
 
-fn set_by(server: &str, clock: Clock) -> io::Result<()> {
-    let now = ask(server, clock)?;
+fn set_by(server: &str, clock: Clock, asked: &mut bool) -> io::Result<()> {
+    let now = ask(server, clock, asked)?;
     let is = clock::wall();
     if is.abs_diff(now) < STEP {
         return Ok(());
@@ -63,8 +71,8 @@ fn set_by(server: &str, clock: Clock) -> io::Result<()> {
     Ok(clock_settime(ClockId::Realtime, time)?)
 }
 
-/// What time it is by that server, now.
-fn ask(server: &str, clock: Clock) -> io::Result<Duration> {
+/// What time it is by that server, now; notes when a request has left.
+fn ask(server: &str, clock: Clock, asked: &mut bool) -> io::Result<Duration> {
     let address = (server, PORT).to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
     let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(any)?;
@@ -75,6 +83,7 @@ fn ask(server: &str, clock: Clock) -> io::Result<Duration> {
     let nonce = u64::from_be_bytes(nonce);
     let begun = clock.now_ms();
     socket.send(&sntp::request(nonce))?;
+    *asked = true;
     let mut answer = [0; sntp::BYTES];
     let length = socket.recv(&mut answer)?;
     let took_ns = clock.now_ms().saturating_sub(begun).saturating_add(1) * 1_000_000;

@@ -128,18 +128,20 @@ impl Updater {
     }
 
     /// Takes a bundle of `bytes` bytes, to its end: minutes. `progress` hears 0 to 100, each at
-    /// most once. After `Ok` the caller answers, and calls [`Self::restart`] 2 s later. After a
+    /// most once; `taken` that the bundle is one for this box. After `Ok` the caller answers, and calls [`Self::restart`] 2 s later. After a
     /// refusal the rest of the bundle may not have been read.
     pub(crate) fn begin(
         &self,
         reader: &mut dyn Read,
         bytes: u64,
+        taken: &dyn Fn(),
         progress: &mut dyn FnMut(u8),
     ) -> Result<Version, Refused> {
         let Ok(_hands) = self.hands.try_lock() else { return Err(Why::Busy.into()) };
         lock(&self.machine).check()?;
         let mut incoming = Incoming::new(reader, bytes);
         let version = self.judge(&mut incoming)?;
+        taken();
         self.percent.store(0, Ordering::Relaxed);
         progress(0);
         let mut delivery = Delivery { incoming: &mut incoming, progress, trouble: None };

@@ -22,6 +22,8 @@ use std::time::Duration;
 const KEEPER_MS: u64 = 10_000;
 /// A restart may take so long, ms; the edge's own stop takes 5 s.
 const ENDING_MS: u64 = 60_000;
+/// A run as long as this ends itself even where that cannot be noted: not above three in an hour.
+const UNNOTED_S: u64 = 1_200;
 /// An answer may take so long.
 const WITHIN: Duration = Duration::from_secs(2);
 
@@ -32,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) edge_ms: AtomicU64,
     /// When the keeper's thread last came by, ms.
     pub(crate) beat_ms: AtomicU64,
+    /// nightjar-edge has ended by itself as often as may be before the machine is begun anew.
+    pub(crate) worn: AtomicBool,
     /// All ends: no judgement any more.
     pub(crate) stopping: AtomicBool,
 }
@@ -65,7 +69,7 @@ impl Watch {
         let slowness = u64::from(self.slowness);
         let mut judge = Judge::new(self.clock.now_ms(), slowness);
         let mut mode = Mode::Fed;
-        let mut ending_since = None;
+        let (mut ending_since, mut worn) = (None, false);
         loop {
             let answer = status(self.http, WITHIN * self.slowness);
             let now = self.clock.now_ms();
@@ -77,12 +81,15 @@ impl Watch {
             let ending = self.shared.stopping.load(Ordering::Relaxed);
             let since = *ending_since.get_or_insert(now);
             ending_since = ending_since.filter(|_| ending);
+            worn |= self.shared.worn.swap(false, Ordering::Relaxed);
             mode = match verdict {
                 // What does not end by itself, the watchdog ends.
                 _ if ending && now.saturating_sub(since) > ENDING_MS * slowness => Mode::Starved,
-                Err(why) if !ending => self.deprive(mode, &why),
+                _ if worn && !ending => self.deprive(mode, "nightjar-edge ended twice in a row"),
+                Err(why) if !ending => self.note(mode, self.deprive(mode, &why)),
                 _ => Mode::Fed,
             };
+            worn &= mode == Mode::Starved;
             if mode != Mode::Starved {
                 dog.feed();
             }
@@ -95,6 +102,18 @@ impl Watch {
         if silent > KEEPER_MS * slowness { Err("the keeper stands still".into()) } else { Ok(()) }
     }
 
+    /// Where this run is given up for what nightjar-edge does: so many in a row end in a safe start,
+    /// as where it ends by itself.
+    fn note(&self, before: Mode, mode: Mode) -> Mode {
+        if before != Mode::Starved
+            && mode == Mode::Starved
+            && let Err(error) = servers::note_crash(&self.place)
+        {
+            self.journal.say(&format!("the edge will not know of it: {error}"));
+        }
+        mode
+    }
+
     /// All is not well: the watchdog ends this run, but not more often than it may.
     fn deprive(&self, mode: Mode, why: &str) -> Mode {
         if mode == Mode::Starved {
@@ -103,21 +122,20 @@ impl Watch {
         let (path, boot) = (self.place.at("/data/box/reboots"), boot_id(&self.place));
         let mut reboots = Reboots::parse(&fs::read_to_string(&path).unwrap_or_default());
         let uptime_s = uptime_s(&self.place).unwrap_or(self.clock.now_ms() / 1_000);
-        if !reboots.may(&boot, uptime_s) {
+        let spare = |reason: &str| {
             if mode == Mode::Fed {
-                self.journal.say(&format!("not well: {why}; too often of late to start anew"));
+                self.journal.say(&format!("not well: {why}; not started anew yet: {reason}"));
             }
-            return Mode::Spared;
+            Mode::Spared
+        };
+        if !reboots.may(&boot, uptime_s) {
+            return spare("too often of late");
         }
-        self.journal.say(&format!("not well: {why}; the watchdog is not fed"));
         reboots.note(&boot, uptime_s);
-        if let Err(error) = takeover::replace(&path, reboots.to_text().as_bytes()) {
-            self.journal.say(&format!("the restart cannot be noted, and is spared: {error}"));
-            return Mode::Spared;
-        }
-        // So many in a row end in a safe start, as where the edge crashes by itself.
-        if let Err(error) = servers::note_crash(&self.place) {
-            self.journal.say(&format!("the edge will not know of it: {error}"));
+        match takeover::replace(&path, reboots.to_text().as_bytes()) {
+            Err(error) if uptime_s < UNNOTED_S => return spare(&error.to_string()),
+            // A data partition that takes nothing may be whole again after its check at the start.
+            _ => self.journal.say(&format!("not well: {why}; the watchdog is not fed")),
         }
         Mode::Starved
     }

@@ -7,7 +7,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
@@ -24,6 +24,13 @@ struct Kept {
 
 impl Kept {
     fn start(name: &str) -> Self {
+        // Both servers as whoever runs the test.
+        let own = fs::metadata("/proc/self").unwrap();
+        let user = |name| format!("{name}:x:{}:{}::/:/bin/false\n", own.uid(), own.gid());
+        Self::with(name, &["nightjar", "signal"].map(user).concat())
+    }
+
+    fn with(name: &str, users: &str) -> Self {
         let root =
             std::env::temp_dir().join(format!("nightjar-kept-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&root);
@@ -41,6 +48,7 @@ impl Kept {
         }
         let facts = include_str!("../../../board/qemu-arm64/facts");
         fs::write(root.join("etc/nightjar/facts"), format!("{facts}BOARD=test\n")).unwrap();
+        fs::write(root.join("etc/passwd"), users).unwrap();
         fs::write(root.join("dev/watchdog"), "").unwrap();
         let settings =
             "name = \"Attic\"\nnme = 1\n[[camera]]\nname = \"Yard\"\nsource = \"demo:\"\n";
@@ -151,11 +159,38 @@ fn a_card_is_kept() {
     kept.until("it answers", Kept::status);
     assert_eq!(kept.text("data/edge/crashes"), "1\n");
     assert!(kept.text("run/nightjar/log/box").contains("edge ended: signal: 6"));
+    let fed = kept.text("dev/watchdog").len();
+    kept.until("the watchdog is fed still", |it| {
+        (it.text("dev/watchdog").len() > fed + 2).then_some(())
+    });
 
     let begun = Instant::now();
     assert!(kept.end().success());
     assert!(begun.elapsed() < Duration::from_secs(8));
     assert_eq!(kept.text("data/edge/crashes"), "", "an orderly end is no crash");
+}
+
+#[test]
+fn before_a_start_becomes_safe_the_machine_is_begun_anew() {
+    let kept = Kept::start("worn");
+    for _ in 0..2 {
+        kept.until("it answers", Kept::status);
+        let pid = kept.until("the edge", |it| it.children("nightjar-edge").pop());
+        send("-ABRT", pid);
+        kept.until("it has ended", |it| {
+            (!it.children("nightjar-edge").contains(&pid)).then_some(())
+        });
+    }
+    kept.until("the watchdog is starved", |it| {
+        it.text("run/nightjar/log/box")
+            .contains("ended twice in a row; the watchdog is not fed")
+            .then_some(())
+    });
+    let fed = kept.text("dev/watchdog").len();
+    kept.until("it is well again", Kept::status);
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(kept.text("dev/watchdog").len(), fed, "it stays so until the machine is reset");
+    assert_eq!(kept.text("data/edge/crashes"), "2\n", "the next start is not a safe one");
 }
 
 #[test]
@@ -185,4 +220,19 @@ fn a_wished_restart_ends_the_servers_first() {
         (it.children("nightjar-edge").is_empty() && it.status().is_none()).then_some(())
     });
     assert!(kept.keeper.wait().unwrap().success());
+}
+
+#[test]
+fn a_server_whose_user_is_not_known_is_not_started() {
+    let kept = Kept::with("unknown", "root:x:0:0::/:/bin/sh\n");
+    for user in ["signal", "nightjar"] {
+        let words = format!("there is no user {user} in /etc/passwd");
+        kept.until("it is said", |it| {
+            it.text("run/nightjar/log/box").contains(&words).then_some(())
+        });
+    }
+    assert_eq!(
+        (kept.children("nightjar-edge"), kept.children("nightjar-signal")),
+        (vec![], vec![])
+    );
 }

@@ -18,7 +18,7 @@ use serde::Deserialize;
 const PARTS: &[(&str, u64)] =
     &[("capture", 10_000), ("eye", 10_000), ("store", 30_000), ("net", 5_000)];
 /// A part may stand still for so long before the watchdog starves: nightjar-edge begins it anew
-/// after a minute, and itself when that does not help; only then it is the machine's turn.
+/// after a minute, and itself when that does not help, unless what does that stands still, too.
 const LADDER_MS: u64 = 180_000;
 /// The parts that are there with or without a camera.
 const ALWAYS: &[&str] = &["store", "net"];
@@ -37,6 +37,8 @@ pub struct Report<'a> {
     #[serde(borrow, default)]
     cameras: Vec<Camera<'a>, MANY>,
     #[serde(default)]
+    store: Store,
+    #[serde(default)]
     safe: bool,
     /// The detector's name.
     #[serde(borrow, default)]
@@ -52,6 +54,14 @@ struct Part<'a> {
 #[derive(Debug, Deserialize)]
 struct Camera<'a> {
     state: &'a str,
+    #[serde(default)]
+    inferences: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Store {
+    #[serde(default)]
+    commits: u64,
 }
 
 impl<'a> Report<'a> {
@@ -81,12 +91,15 @@ impl<'a> Report<'a> {
         self.cameras.iter().any(|it| it.state == "running")
     }
 
-    /// Whether this is all that a system on trial has to show: with a camera its frames flow,
-    /// with a model it is loaded and the eye that uses it makes progress; no safe start.
+    /// Whether this is all that a system on trial has to show: the card has taken a beat of the
+    /// store's; with a camera its frames flow; with a model it is loaded, and with both it has run,
+    /// as it does of a first frame, motion or not; no safe start.
     pub fn passes(&self, slowness: u64, camera: bool, model: bool) -> bool {
         let frames = !camera || self.frames_flow();
-        let sight = !model || self.model.is_some();
-        !self.safe && frames && sight && self.ill(slowness, 0).is_none()
+        let ran = !camera || self.cameras.iter().any(|it| it.inferences > 0);
+        let sight = !model || self.model.is_some() && ran;
+        let stored = self.store.commits > 0;
+        !self.safe && frames && sight && stored && self.ill(slowness, 0).is_none()
     }
 }
 
@@ -159,7 +172,10 @@ mod tests {
             format!(r#"{{"name":"{name}","age_ms":{age}}}"#)
         });
         let parts: std::vec::Vec<_> = parts.collect();
-        format!(r#"{{"name":"x","parts":[{}],"store":{{"events":1}}{more}}}"#, parts.join(","))
+        format!(
+            r#"{{"name":"x","parts":[{}],"store":{{"events":1,"commits":1}}{more}}}"#,
+            parts.join(",")
+        )
     }
 
     fn ask(judge: &mut Judge, now_ms: u64, parts: &str) {
@@ -241,7 +257,7 @@ mod tests {
             let body = status(parts, more);
             Report::parse(body.as_bytes()).unwrap().passes(1, camera, model)
         };
-        let whole = r#","model":"ssd","cameras":[{"name":"a","state":"running","fps":9.5}]"#;
+        let whole = r#","model":"ssd","cameras":[{"name":"a","state":"running","inferences":1}]"#;
         assert!(passes(GOOD, whole, true, true));
         assert!(passes("store=1 net=1", "", false, false));
         assert!(!passes("store=1 net=1", "", true, false));
@@ -250,6 +266,12 @@ mod tests {
         assert!(!passes(GOOD, lost, true, false) && passes(GOOD, lost, false, false));
         assert!(!passes(GOOD, &format!(r#"{whole},"safe":true"#), true, true));
         assert!(!passes("store=31000 net=1", whole, true, true));
+        let idle = whole.replace(":1}", ":0}");
+        assert!(!passes(GOOD, &idle, true, true), "the model has not run");
+        assert!(passes(GOOD, &idle, false, true), "there is nothing that it could look at");
+        let unsaved = status(GOOD, whole).replace("\"commits\":1", "\"commits\":0");
+        let unsaved = Report::parse(unsaved.as_bytes()).unwrap();
+        assert!(!unsaved.passes(1, true, true), "the card has taken nothing");
     }
 
     #[test]

@@ -401,7 +401,8 @@ pub fn blanked(text: &str) -> String {
 }
 
 /// The settings that hold from now on: `new` as read from `text`, with what the card knows of a
-/// radio network that `text` names without its passphrase, or names wrongly.
+/// radio network that `text` names without its passphrase, names wrongly, or leaves open by an
+/// empty name.
 pub fn take_over(text: &str, old: &Settings) -> (Settings, Vec<Mistake>) {
     let (mut new, mut mistakes) = read(text);
     let names_wifi = mistakes.iter().any(Mistake::is_about_wifi);
@@ -417,10 +418,18 @@ pub fn take_over(text: &str, old: &Settings) -> (Settings, Vec<Mistake>) {
                 new.wifi.clone_from(&old.wifi);
             }
         }
-        None if names_wifi => new.wifi.clone_from(&old.wifi),
+        None if names_wifi || leaves_wifi(text) => new.wifi.clone_from(&old.wifi),
         Some(_) | None => {}
     }
     (new, mistakes)
+}
+
+/// Whether the file has a radio network's section without its name, as the template does.
+fn leaves_wifi(text: &str) -> bool {
+    let (root, _) = DeTable::parse_recoverable(bare(text));
+    let section = root.get_ref().get("wifi").and_then(|it| it.get_ref().as_table());
+    let ssid = section.and_then(|it| it.get("ssid"));
+    ssid.is_some_and(|it| it.get_ref().as_str() == Some(""))
 }
 
 /// The line, from 1, that begins with a word.

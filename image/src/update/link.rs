@@ -21,6 +21,8 @@ use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 /// A channel is open by then, or there is no way.
 const OPEN_WITHIN: Duration = Duration::from_secs(20);
+/// A box answers a short request by then.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The box says something so often; a longer silence is a lost link.
 const SILENT_FOR: Duration = Duration::from_secs(30);
 /// How long one step waits for a datagram.
@@ -104,13 +106,14 @@ impl Link {
     ) -> Result<Answer, Failure> {
         let ticket = self.begin(method, path, token, "")?;
         self.say(ticket, Kind::Last, body)?;
-        let mut reading = Reading::default();
-        loop {
+        let (mut reading, began) = (Reading::default(), Stopwatch::start());
+        while began.elapsed() < ANSWER_WITHIN {
             if let Some(answer) = self.hear(ticket, &mut reading)? {
                 return Ok(answer);
             }
             self.step()?;
         }
+        Err(lost(&"it does not answer"))
     }
 
     /// One request whose body is a file, which goes as fast as the box takes it.

@@ -54,8 +54,7 @@ export class Feed extends EventTarget {
     const saved = await this.#store.events(this.#device.id);
     this.synced_ms = (await this.#store.meta(`synced/${this.#device.id}`)) ?? null;
     this.#device.status ??= (await this.#store.meta(`status/${this.#device.id}`)) ?? null;
-    // What the device has told since it connected is newer than any copy.
-    if (!this.#begun) this.#all.restore(saved);
+    this.#all.restore(saved);
     this.restored = true;
     this.#changed();
   }

@@ -47,7 +47,8 @@ export class Timeline {
 
   /** Shows what was saved, until the device says more. */
   restore(events) {
-    for (const event of events) if (this.filter.matches(event)) this.#byId.set(event.id, event);
+    const unknown = events.filter((event) => this.filter.matches(event) && !this.#byId.has(event.id));
+    for (const event of unknown) this.#byId.set(event.id, event);
     this.#sorted = null;
   }
 

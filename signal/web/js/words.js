@@ -169,7 +169,7 @@ export function updateSentence({ state, version, why }, sending = null) {
     staged: `Restarting into version ${version}…`,
     trial: `Version ${version} is on trial: it stays once it has watched well for a while.`,
     committed: `Version ${version} runs now.`,
-    failed: `The new version was not healthy; the old one runs again.${why ? ` ${why}` : ''}`,
+    failed: `The last update failed${why ? `: ${why}` : ''}.`,
   };
   return sentences[state] ?? '';
 }

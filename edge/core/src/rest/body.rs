@@ -124,6 +124,8 @@ pub struct Card {
     pub rebuilding: bool,
     /// Damaged stretches found since the start.
     pub quarantined: u64,
+    /// How often the card has taken what was to last since the start.
+    pub commits: u64,
 }
 
 /// One camera.
@@ -145,6 +147,8 @@ pub struct Camera<'a> {
     pub fps: f32,
     /// When the last one came.
     pub last_frame_ms: Option<u64>,
+    /// How often the detector has looked since the start; of a first picture always.
+    pub inferences: u64,
 }
 
 /// One paired phone.

@@ -75,6 +75,21 @@ pub fn name(body: &[u8]) -> Result<Name, Error> {
     check_name(&raw).ok_or(wrong)
 }
 
+/// Whether who asks to pair may be the box's first, in `{"name":"Computer","first":false}`: yes
+/// where nothing is said.
+pub fn may_be_first(body: &[u8]) -> Result<bool, Error> {
+    #[derive(Deserialize)]
+    struct Body {
+        #[serde(default)]
+        first: Option<bool>,
+    }
+    let parsed: Result<Body, Error> = parse(body);
+    match parsed {
+        Err(Error::Malformed) if is_object(body) => Err(Error::Field("first")),
+        other => Ok(other?.first.unwrap_or(true)),
+    }
+}
+
 /// The name in `text`, where it is one.
 pub fn check_name(text: &str) -> Option<Name> {
     let name = text.trim();
@@ -226,6 +241,19 @@ mod tests {
         }
         let long = std::format!(r#"{{"name":"{}"}}"#, "x".repeat(NAME_BYTES + 1));
         assert_eq!(name(long.as_bytes()), Err(Error::Field("name")));
+    }
+
+    #[test]
+    fn whoever_may_not_be_the_first_says_so() {
+        for (body, expect) in [
+            (r#"{"name":"Front door"}"#, Ok(true)),
+            (r#"{"name":"x","first":true}"#, Ok(true)),
+            (r#"{"first":false,"name":"x"}"#, Ok(false)),
+            (r#"{"name":"x","first":1}"#, Err(Error::Field("first"))),
+            ("first", Err(Error::Malformed)),
+        ] {
+            assert_eq!(may_be_first(body.as_bytes()), expect, "{body}");
+        }
     }
 
     #[test]

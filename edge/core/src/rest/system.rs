@@ -27,7 +27,7 @@ pub const CONFIRM: &str = "the box's name, letter by letter";
 pub struct Wifi {
     /// The network's name.
     pub ssid: String<SSID_BYTES>,
-    /// Its secret.
+    /// Its secret; empty: it is open.
     pub passphrase: String<PASSPHRASE_BYTES>,
     /// Where the box stands: ISO 3166's two letters.
     pub country: String<2>,
@@ -85,7 +85,7 @@ fn is_ssid(text: &String<SSID_BYTES>) -> bool {
 fn is_passphrase(text: &String<PASSPHRASE_BYTES>) -> bool {
     match text.len() {
         PASSPHRASE_BYTES => text.bytes().all(|byte| byte.is_ascii_hexdigit()),
-        8.. => text.bytes().all(|byte| matches!(byte, b' '..=b'~')),
+        0 | 8.. => text.bytes().all(|byte| matches!(byte, b' '..=b'~')),
         _ => false,
     }
 }
@@ -109,6 +109,7 @@ mod tests {
             ("Home", "12345678", "DE", None),
             (r"Caf\u00e9 \ud83d\ude00", r#"a \" b~ c\\"#, "US", None),
             ("Home", key, "DE", None),
+            ("Home", "", "DE", None),
             ("", "12345678", "DE", Some("ssid")),
             (&"x".repeat(33), "12345678", "DE", Some("ssid")),
             (r"a\nb", "12345678", "DE", Some("ssid")),

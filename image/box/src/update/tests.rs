@@ -5,6 +5,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use image_core::autoboot::Autoboot;
 use image_core::bundle::prefix;
 use image_core::manifest::Sum;
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -112,10 +113,12 @@ impl Bench {
     }
 }
 
-/// Takes a bundle; what progress was heard, too.
+/// Takes a bundle; what progress was heard, too, which begins as it is found to be for this box.
 fn take(updater: &Updater, bundle: &[u8]) -> (Result<Version, Refused>, Vec<u8>) {
-    let mut heard = Vec::new();
-    let done = updater.begin(&mut &bundle[..], bundle.len() as u64, &mut |it| heard.push(it));
+    let (mut heard, taken) = (Vec::new(), Cell::new(0));
+    let (length, take) = (bundle.len() as u64, || taken.set(taken.get() + 1));
+    let done = updater.begin(&mut &bundle[..], length, &take, &mut |it| heard.push(it));
+    assert_eq!(taken.get(), usize::from(heard.first() == Some(&0)), "told of what is refused");
     (done, heard)
 }
 
@@ -253,7 +256,7 @@ fn a_broken_stream_or_a_changed_part_is_given_up_and_can_come_again() {
     *changed.last_mut().unwrap() ^= 1;
     assert_eq!(code(&updater, &changed), "damaged");
     let mut cut = &bundle[..500_000];
-    let done = updater.begin(&mut cut, bundle.len() as u64, &mut |_| {});
+    let done = updater.begin(&mut cut, bundle.len() as u64, &|| {}, &mut |_| {});
     assert_eq!(done.expect_err("cut").code, "interrupted");
     assert_eq!(updater.state().phase, "failed");
     assert!(take(&updater, &bundle).0.is_ok());

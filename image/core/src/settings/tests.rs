@@ -135,6 +135,8 @@ fn what_the_card_knows_of_its_network_outlives_the_blank() {
     let wrong = "[wifi]\nssid = \"Other\"\npassphrase = \"short\"\n";
     assert_eq!(take_over(wrong, &old).0, old, "a mistake takes nobody off the network");
     assert_eq!(take_over("", &old).0.wifi, None);
+    assert_eq!(take_over(TEMPLATE, &old), (old.clone(), vec![]), "an empty name names none");
+    assert_eq!(take_over("wifi.ssid = ''\n", &old), (old.clone(), vec![]));
     let (mistaken, _) = take_over("nme = \"x\"\n", &old);
     assert_eq!(mistaken.wifi, None, "a mistake elsewhere keeps nothing");
 }

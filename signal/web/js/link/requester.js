@@ -25,8 +25,13 @@ export const STREAM_BYTES = 256 << 20;
 export const UNASKED_BYTES = 64 * 1024;
 /** Bytes of answers held at once, those that are whole and handed out not counted; one beyond is cancelled. */
 export const HELD_BYTES = 256 << 20;
-/** Bytes that may wait in the channel before further pieces of requests' bodies are held back. */
-export const WATERMARK_BYTES = 32 * 1024;
+/**
+ * Bytes that may wait in the channel before further pieces of requests' bodies are held back: what it passes on in so
+ * many ms, as measured over a part of them, within bounds.
+ */
+export const WATERMARK_BYTES = [32 * 1024, 256 * 1024];
+const WATERMARK_MS = 100;
+const MEASURED_MS = 50;
 /** Bytes of bulk that may be on their way to us, as we tell the device; a quarter of it taken, and it is told. */
 export const WINDOW_BYTES = 1 << 20;
 
@@ -43,6 +48,10 @@ export class Requester {
   /** Streamed bodies, by ticket: what the page is asked for piece by piece, as the device takes it. */
   #streams = new Map();
   #buffered = 0;
+  /** Bytes sent in all; and when how many had left the channel. */
+  #sent = 0;
+  #measured;
+  #watermark = WATERMARK_BYTES[0];
   #held = 0;
   #taken = 0;
   #told = null;
@@ -66,6 +75,7 @@ export class Requester {
    */
   constructor(now, { firstTicket = 0, windowBytes = WINDOW_BYTES, partials = undefined } = {}) {
     this.#heard = now;
+    this.#measured = { at: now, gone: 0 };
     this.#window = windowBytes;
     this.#partials = partials;
     this.#nextTicket = firstTicket >>> 0;
@@ -129,9 +139,19 @@ export class Requester {
     this.#transmit(emit(ticket, last ? 'LAST' : 'MORE', piece));
   }
 
+  /** Bytes that may wait in the channel now. */
+  get watermark() {
+    return this.#watermark;
+  }
+
   /** Takes how many bytes wait in the channel now; what is sent is added by itself. */
-  handleBuffered(bytes) {
+  handleBuffered(now, bytes) {
     this.#buffered = bytes;
+    const { at, gone } = this.#measured;
+    if (now - at < MEASURED_MS) return;
+    this.#measured = { at: now, gone: this.#sent - bytes };
+    const passed = ((this.#measured.gone - gone) / (now - at)) * WATERMARK_MS;
+    this.#watermark = Math.min(Math.max(passed, WATERMARK_BYTES[0]), WATERMARK_BYTES[1]);
   }
 
   /** Takes one message of the channel. */
@@ -191,7 +211,10 @@ export class Requester {
    */
   pollOutput() {
     const output = this.#output.shift() ?? this.#upload();
-    if (output?.type === 'transmit') this.#buffered += output.bytes.length;
+    if (output?.type === 'transmit') {
+      this.#buffered += output.bytes.length;
+      this.#sent += output.bytes.length;
+    }
     return output ?? { type: 'timeout', at: this.#dead ? Infinity : this.#deadline() };
   }
 
@@ -212,7 +235,7 @@ export class Requester {
   }
 
   #upload() {
-    if (this.#dead || this.#buffered >= WATERMARK_BYTES) return undefined;
+    if (this.#dead || this.#buffered >= this.#watermark) return undefined;
     for (const [ticket, chunks] of this.#uploads) {
       const bytes = chunks.shift();
       if (chunks.length === 0) this.#uploads.delete(ticket);

@@ -22,9 +22,11 @@ export class System {
   #state = null;
   /** The bundle on its way: {sent, total, abort}. */
   #sending = null;
-  /** Why the last update was not taken, and what the box said of updates before it. */
+  /** Why the update that was sent from here was not taken, until the box says more of it than `#known`. */
   #trouble = '';
-  #before = '';
+  #known = null;
+  /** All of it was sent, and the box's answer was lost. */
+  #doubt = false;
   #on = false;
   /** This box has nothing below it; asked again on the next link. */
   #none = false;
@@ -40,7 +42,7 @@ export class System {
   #restart = h('button', { type: 'button', class: 'button', test: 'restart', onclick: () => this.#askRestart() }, 'Restart');
   #reset = h('button', { type: 'button', class: 'button quiet', test: 'reset', onclick: () => this.#askReset() }, icon('bin'), 'Factory reset');
   #ssid = field('wifi-ssid', 'Name of the Wi-Fi', { maxlength: '32', autocapitalize: 'off' });
-  #passphrase = field('wifi-passphrase', 'Passphrase', { type: 'password', minlength: '8', maxlength: '64', autocomplete: 'off' });
+  #passphrase = field('wifi-passphrase', 'Passphrase, none for an open Wi-Fi', { type: 'password', required: false, minlength: '8', maxlength: '64', autocomplete: 'off' });
   #country = field('wifi-country', 'Country, two letters', { maxlength: '2', pattern: '[A-Za-z]{2}', autocapitalize: 'characters' });
   #join = h('button', { class: 'button primary', test: 'wifi-save' }, 'Join');
   #wifi;
@@ -124,7 +126,7 @@ export class System {
       });
       if (device !== this.#device) return;
       if (!this.#sending) this.#state = this.#none ? null : state;
-      if (this.#state && this.#isNews(this.#state.update)) this.#trouble = '';
+      if (this.#state && this.#trouble) this.#judge(this.#state.update);
       this.#draw();
     }
     if (this.#none) return;
@@ -133,9 +135,13 @@ export class System {
     if (this.#on) this.#timer = setTimeout(() => this.#look(), pause);
   }
 
-  /** Whether the box has more to say of an update than it had before one was sent. */
-  #isNews(update) {
-    return PASSING.includes(update.state) || (update.state !== 'none' && JSON.stringify(update) !== this.#before);
+  /** Our own words stand until the box has more to say; where they were in doubt, nothing more means no. */
+  #judge(update) {
+    if (update.state === 'writing') return;
+    const said = JSON.stringify(update);
+    this.#known ??= said;
+    if (said !== this.#known) this.#trouble = '';
+    else if (this.#doubt) this.#trouble = 'The link was lost, and the update was not taken.';
   }
 
   async #choose() {
@@ -144,8 +150,9 @@ export class System {
     const device = this.#device;
     const sending = { sent: 0, total: file.size, abort: new AbortController() };
     this.#sending = sending;
-    this.#before = JSON.stringify(this.#state?.update);
+    const before = JSON.stringify(this.#state?.update);
     this.#trouble = '';
+    this.#doubt = false;
     this.#draw();
     this.#cancel.focus();
     const onsent = (bytes) => {
@@ -157,6 +164,7 @@ export class System {
     this.#sending = null;
     this.#file.value = '';
     this.#trouble = trouble;
+    this.#known = this.#doubt ? before : null;
     this.#draw();
     this.#update.focus();
     if (this.#on) this.#look();
@@ -170,8 +178,8 @@ export class System {
       return '';
     } catch (error) {
       if (error.name === 'AbortError') return 'Cancelled. The box is as it was.';
-      const whole = sending.sent === sending.total;
-      if (whole && ['lost', 'broken'].includes(error.reason)) return 'All of it was sent, and the link was lost. Whether the box took it shows when it is back.';
+      this.#doubt = sending.sent === sending.total && ['lost', 'broken'].includes(error.reason);
+      if (this.#doubt) return 'All of it was sent, and the link was lost. Whether the box took it shows when it is back.';
       return `The update was not taken: ${error.message}`;
     }
   }
