@@ -8,6 +8,7 @@
 //! ```
 
 use super::kept;
+use super::root::entries;
 use crate::clock;
 use crate::failure::{Failure, trouble};
 use crate::tool;
@@ -73,8 +74,11 @@ impl Debian {
         self.packages[0].trim_start_matches("linux-image-")
     }
 
-    /// Unpacks what is not unpacked from this very archive.
+    /// Unpacks what is not unpacked from this very archive; what is named no more goes.
     fn unpack(&self, archives: &[Archive]) -> Result<(), Failure> {
+        let [unpacked, packages] = ["unpacked", "packages"].map(|it| self.folder.join(it));
+        leave_only(&unpacked, |it| archives.iter().any(|archive| it.ends_with(&archive.package)))?;
+        leave_only(&packages, |it| archives.iter().any(|archive| it.ends_with(&archive.file)))?;
         for archive in archives {
             let files = self.files(&archive.package);
             let mark = files.join(".from");
@@ -173,6 +177,15 @@ fn bring(folder: &Path) -> Result<String, Failure> {
     Ok(lines)
 }
 
+/// Deletes all in a folder but what stays.
+fn leave_only(folder: &Path, stays: impl Fn(&Path) -> bool) -> Result<(), Failure> {
+    for path in entries(folder)?.into_iter().filter(|it| !stays(it)) {
+        let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        gone.map_err(|error| trouble(&path, &error))?;
+    }
+    Ok(())
+}
+
 /// One of apt's programs, for arm64 and with nothing of this machine but its sources and keys.
 fn apt(program: &str, folder: &Path) -> Command {
     let mut command = tool::command(program);
@@ -246,6 +259,9 @@ mod tests {
         assert!(kernel().unwrap().contains("1%3a1.0"));
         a_day();
         assert!(kernel().unwrap().contains("_2.0_"));
+        fs::create_dir_all(folder.join("packages/old/er")).unwrap();
+        leave_only(&packages, |it| it.ends_with("libc6_2.0_arm64.deb")).unwrap();
+        assert_eq!(entries(&packages).unwrap(), [packages.join("libc6_2.0_arm64.deb")]);
         fs::remove_dir_all(&folder).unwrap();
     }
 

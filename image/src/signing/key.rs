@@ -3,20 +3,20 @@
 
 use crate::failure::{Failure, trouble};
 use crate::screen::{self, Screen};
+use crate::whole;
 use aws_lc_rs::encoding::AsBigEndian;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use image_core::manifest::unhex;
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 
 /// Makes one. What is there is never written over: a card whose key is lost takes no updates.
 pub(super) fn make(name: &Path, screen: &Mutex<Screen>) -> Result<(), Failure> {
-    let (secret, public) = (with(name, ".key"), with(name, ".pub"));
+    let (secret, public) = (whole::beside(name, ".key"), whole::beside(name, ".pub"));
     for path in [&secret, &public] {
         if path.symlink_metadata().is_ok() {
             return Err(trouble(path, &"it is there, and a key is never written over"));
@@ -33,12 +33,6 @@ pub(super) fn make(name: &Path, screen: &Mutex<Screen>) -> Result<(), Failure> {
          nightjar build BOARD --public-key {public}"
     ));
     Ok(())
-}
-
-fn with(name: &Path, ending: &str) -> PathBuf {
-    let mut path = OsString::from(name);
-    path.push(ending);
-    path.into()
 }
 
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
