@@ -197,7 +197,11 @@ fn clear(dir: &Path, left: &[&str]) -> io::Result<()> {
             fs::remove_file(&path)
         }
     };
-    fs::read_dir(dir)?.fold(Ok(()), |done, entry| done.and(entry.and_then(delete)))
+    let mut done = Ok(());
+    for entry in fs::read_dir(dir)? {
+        done = done.and(entry.and_then(delete));
+    }
+    done
 }
 
 /// A text of at most [`settings::BYTES`]; odd bytes are shown as such.
