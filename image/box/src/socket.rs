@@ -362,6 +362,9 @@ mod tests {
         assert!(matches!(it.1.recv(), Ok(Wish::Wifi)));
         let wifi = takeover::kept(&Place::new(it.0.clone())).wifi.unwrap();
         assert_eq!((wifi.ssid.as_str(), wifi.passphrase.as_deref()), ("Café", Some("hunter22")));
+        assert_eq!(it.ask(&ask.replace("hunter22", "")), "{\"ok\":{}}\n");
+        let wifi = takeover::kept(&Place::new(it.0.clone())).wifi.unwrap();
+        assert_eq!((wifi.ssid.as_str(), wifi.passphrase), ("Café", None), "an open one");
     }
 
     #[test]
