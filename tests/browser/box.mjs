@@ -17,7 +17,7 @@ export class Box {
   /** What it says of itself. */
   state = {
     board: 'qemu-arm64', version: '0.1.0', slot: 'a', trial: false, hostname: 'nightjar',
-    update: { state: 'none', version: null, percent: 0, why: null }, wifi: null,
+    update: { state: 'none', version: null, percent: 0, why: null }, wifi: null, trouble: [],
   };
   /** Of the bundle that comes or came: {bytes, sha256, whole}. */
   bundle = null;

@@ -90,7 +90,11 @@ pub(crate) fn keep(options: &Options) -> io::Result<()> {
     children.turn();
 
     let hostname = settings.hostname.clone();
-    let live = Arc::new(Mutex::new(Live { hostname, wifi: None, radio: false }));
+    let trouble = takeover::trouble(place);
+    for sentence in &trouble {
+        journal.say(sentence);
+    }
+    let live = Arc::new(Mutex::new(Live { hostname, wifi: None, radio: false, trouble }));
     let shared = Arc::new(Shared::default());
     let updater = Arc::new(Updater::start(clock.now_ms(), &place.at("/")));
     let frames = Arc::new(AtomicBool::new(false));

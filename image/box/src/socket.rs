@@ -30,6 +30,8 @@ pub(crate) struct Live {
     pub(crate) wifi: Option<(String, Radio)>,
     /// Whether there is a radio that can join a network.
     pub(crate) radio: bool,
+    /// What failed before the box ran, a sentence each.
+    pub(crate) trouble: Vec<String>,
 }
 
 /// What the keeper is asked to do.
@@ -94,6 +96,7 @@ struct State<'a> {
     hostname: &'a str,
     update: UpdateState<'a>,
     wifi: Option<WifiState<'a>>,
+    trouble: &'a [&'a str],
 }
 
 #[derive(Serialize)]
@@ -182,6 +185,7 @@ impl Desk {
         let version = update.version.map(|it| it.to_string());
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         let wifi = live.wifi.as_ref();
+        let trouble: Vec<&str> = live.trouble.iter().map(String::as_str).collect();
         let state = State {
             board: &self.board,
             version: &self.updater.version().to_string(),
@@ -195,6 +199,7 @@ impl Desk {
                 why: update.why.as_deref(),
             },
             wifi: wifi.map(|(ssid, radio)| WifiState { ssid, state: radio.word() }),
+            trouble: &trouble,
         };
         let line = json(&Yes { ok: state });
         drop(live);
@@ -281,7 +286,8 @@ mod tests {
                 fs::create_dir_all(root.join(dir)).unwrap();
             }
             let (sender, wishes) = channel();
-            let live = Live { hostname: "nightjar-2".into(), wifi: None, radio: false };
+            let (hostname, trouble) = ("nightjar-2".into(), vec!["data was damaged".into()]);
+            let live = Live { hostname, wifi: None, radio: false, trouble };
             let live = Arc::new(Mutex::new(live));
             let desk = Desk {
                 place: Place::new(root.clone()),
@@ -322,9 +328,10 @@ mod tests {
         let answer = it.ask(r#"{"do":"state"}"#);
         assert!(answer.starts_with(r#"{"ok":{"board":"test","version":"#), "{answer}");
         assert!(answer.contains(r#""slot":"a","trial":false,"hostname":"nightjar-2","#));
-        assert!(answer.contains(r#","percent":0,"#) && answer.ends_with("\"wifi\":null}}\n"));
+        assert!(answer.contains(r#","percent":0,"#) && answer.contains(r#""wifi":null,"#));
+        assert!(answer.ends_with("\"trouble\":[\"data was damaged\"]}}\n"), "{answer}");
         it.2.lock().unwrap().wifi = Some(("Ho\"me".into(), Radio::WrongPassphrase));
-        let wifi = r#""wifi":{"ssid":"Ho\"me","state":"wrong passphrase"}}}"#;
+        let wifi = r#""wifi":{"ssid":"Ho\"me","state":"wrong passphrase"},"#;
         assert!(it.ask(r#"{"do":"state"}"#).contains(wifi));
     }
 
@@ -355,6 +362,9 @@ mod tests {
         assert!(matches!(it.1.recv(), Ok(Wish::Wifi)));
         let wifi = takeover::kept(&Place::new(it.0.clone())).wifi.unwrap();
         assert_eq!((wifi.ssid.as_str(), wifi.passphrase.as_deref()), ("Café", Some("hunter22")));
+        assert_eq!(it.ask(&ask.replace("hunter22", "")), "{\"ok\":{}}\n");
+        let wifi = takeover::kept(&Place::new(it.0.clone())).wifi.unwrap();
+        assert_eq!((wifi.ssid.as_str(), wifi.passphrase), ("Café", None), "an open one");
     }
 
     #[test]

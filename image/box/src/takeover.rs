@@ -19,6 +19,8 @@ const KEPT: &str = "/data/box/nightjar.toml";
 const SEEN: &str = "/data/box/seen.toml";
 /// The radio network before the one that a phone gave, until that was joined.
 const FORMER: &str = "/data/box/former.toml";
+/// What init has left, in memory.
+const TROUBLE: &str = "/run/nightjar/trouble";
 /// There while everything is being forgotten.
 const FORGETTING: &str = "/data/box/forgetting";
 /// Starts that may try; each leaves a byte in the file.
@@ -80,6 +82,13 @@ pub(crate) fn note_joined(place: &Place, wifi: &Wifi) -> io::Result<()> {
     if is_first { remove(&place.at(FORMER)) } else { Ok(()) }
 }
 
+/// What failed before the box ran: as many sentences as an answer of the socket's has room for.
+pub(crate) fn trouble(place: &Place) -> Vec<String> {
+    let text = read(&place.at(TROUBLE)).ok().flatten().unwrap_or_default();
+    let plain = |it: char| if matches!(it, ' '..='~') { it } else { '?' };
+    text.lines().take(8).map(|it| it.chars().take(120).map(plain).collect()).collect()
+}
+
 /// Has the next start forget everything.
 pub(crate) fn wish_to_forget(place: &Place) -> io::Result<()> {
     fs::create_dir_all(place.at("/data/box"))?;
@@ -87,7 +96,10 @@ pub(crate) fn wish_to_forget(place: &Place) -> io::Result<()> {
 }
 
 fn settle(place: &Place, journal: &Journal) -> io::Result<Settings> {
-    let Some(text) = read(&place.at(FILE))? else { return Ok(kept(place)) };
+    let read_file = read(&place.at(FILE));
+    let Some(text) = read_file.or_else(|error| tell_unread(place, error))? else {
+        return Ok(kept(place));
+    };
     let seen = read(&place.at(SEEN))?;
     if seen.as_deref() == Some(&text) {
         return Ok(kept(place));
@@ -110,6 +122,14 @@ fn settle(place: &Place, journal: &Journal) -> io::Result<Settings> {
     write_boot(place, &text, &blank, &errors)?;
     replace(&place.at(SEEN), blank.as_bytes())?;
     Ok(settings)
+}
+
+/// Says on the card, too, that its file cannot be read; what is there next is taken over anew.
+fn tell_unread(place: &Place, error: io::Error) -> io::Result<Option<String>> {
+    let words = format!("nightjar.toml cannot be read: {error}; what held before holds\n");
+    write_boot(place, "", "", &words)?;
+    remove(&place.at(SEEN))?;
+    Err(error)
 }
 
 /// Whether what is written to /data is there after a restart: rcS puts memory there where the card
@@ -405,5 +425,21 @@ mod tests {
         assert_eq!(card.take_over().name.as_deref(), Some("B?ro"));
         card.write("boot/nightjar.toml", &"x".repeat(settings::BYTES + 1));
         assert_eq!(card.take_over().name.as_deref(), Some("B?ro"), "what holds, holds");
+        let want = "nightjar.toml cannot be read: more than 65536 bytes; what held before holds\n";
+        assert_eq!(card.text("boot/nightjar-errors.txt").as_deref(), Some(want));
+        fs::write(card.0.join("boot/nightjar.toml"), b"name = \"B\xfcro\"\n").unwrap();
+        card.take_over();
+        assert_eq!(card.text("boot/nightjar-errors.txt"), None, "the same file as before is good");
+    }
+
+    #[test]
+    fn trouble_is_told_as_far_as_there_is_room() {
+        let card = Card::new("trouble");
+        assert_eq!(trouble(&card.1), [""; 0]);
+        card.write("run/nightjar/trouble", &format!("data was damaged\n{}\n", "x".repeat(500)));
+        let told = trouble(&card.1);
+        assert_eq!((told[0].as_str(), told[1].len()), ("data was damaged", 120));
+        card.write("run/nightjar/trouble", &"\u{1}\u{e9}\n".repeat(100));
+        assert_eq!(trouble(&card.1), ["??"; 8]);
     }
 }

@@ -103,6 +103,7 @@ export class System {
     const { update } = state;
     const passing = this.#sending !== null || PASSING.includes(update.state);
     const facts = [['System', state.version], ['Board', state.board], ['Address', `${state.hostname}.local`], ['Wi-Fi', wifiSentence(state.wifi)]];
+    if (state.trouble?.length) facts.push(['Trouble', state.trouble.join('; ')]);
     this.#facts.replaceChildren(...facts.map(([term, value]) => h('div', {}, h('dt', {}, term), h('dd', {}, value))));
     say(this.#words, this.#trouble || updateSentence(update, this.#sending));
     this.#bar.hidden = !passing;
