@@ -165,7 +165,7 @@ fn from_debian(
     // A card of another name keeps its own.
     let name = build.out.as_deref().and_then(Path::file_stem).unwrap_or("root".as_ref());
     let squashed = whole::beside(&folder.join(name), ".squashfs");
-    kept::once(&squashed, &[&root], || root::squash(&root, &squashed))?;
+    kept::once(&squashed, &[&kept::us()?, &root], || root::squash(&root, &squashed))?;
     say(screen, "4/4 kernel and first steps");
     let boot = boot(&build.board, facts, repository, folder, &debian, &kernel)?;
     Ok((boot, squashed))
@@ -185,7 +185,7 @@ fn boot(
     fs::create_dir_all(&boot).map_err(|error| trouble(&boot, &error))?;
     let image = debian.kernel().join("boot").join(format!("vmlinuz-{}", debian.release()));
     let packed = folder.join(facts.kernel);
-    kept::once(&packed, &[&image], || card::pack(&image, &packed))?;
+    kept::once(&packed, &[&kept::us()?, &image], || card::pack(&image, &packed))?;
     root::copy(&packed, &boot.join(facts.kernel))?;
     let modules = debian.kernel().join("lib/modules").join(debian.release());
     let first = kernel.in_order(FIRST_MODULES)?;

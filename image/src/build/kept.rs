@@ -1,7 +1,7 @@
 //! What was made of the same is not made again.
 //!
-//! Beside a file that was made stands its mark: a digest of this program and of all that it was
-//! made of, and one of the file itself. While both are what they were, the file stays.
+//! Beside a file that was made stands its mark: a digest of all that it was made of, and one of the
+//! file itself. While both are what they were, the file stays.
 
 use super::root::entries;
 use crate::failure::{Failure, trouble};
@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{Context, SHA256, digest};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes `out` of the files and folders in `of`, unless it was made of the same before.
 pub(super) fn once(
@@ -18,11 +18,8 @@ pub(super) fn once(
     of: &[&Path],
     make: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let us = std::env::current_exe().map_err(|error| trouble(Path::new("nightjar"), &error))?;
     let mut inputs = Context::new(&SHA256);
-    for path in [&*us].iter().chain(of) {
-        add(&mut inputs, path)?;
-    }
+    of.iter().try_for_each(|path| add(&mut inputs, path))?;
     let inputs = inputs.finish();
     let whole = || Ok::<_, Failure>([inputs.as_ref(), &sum(out)?].concat());
     let mark = whole::beside(out, ".of");
@@ -32,6 +29,11 @@ pub(super) fn once(
     let _ = fs::remove_file(&mark);
     make()?;
     fs::write(&mark, whole()?).map_err(|error| trouble(&mark, &error))
+}
+
+/// This program: what its own code packs is made of it too.
+pub(super) fn us() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(|error| trouble(Path::new("nightjar"), &error))
 }
 
 /// The SHA-256 of a file.
