@@ -103,7 +103,7 @@ impl Log {
     }
 
     /// Where the next record goes.
-    fn end(&self) -> Position {
+    pub(super) fn end(&self) -> Position {
         self.position(self.pending.len() as u64)
     }
 

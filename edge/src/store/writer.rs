@@ -396,8 +396,9 @@ impl Writer {
         if rides || group.retells {
             self.append_beat(&mut group)?;
         }
+        let waits = self.log.synced() != self.log.end();
         self.log.sync()?;
-        self.shared.commits.fetch_add(1, Ordering::Relaxed);
+        self.shared.commits.fetch_add(u64::from(waits), Ordering::Relaxed);
         if rides {
             self.beaten = now;
         }

@@ -66,6 +66,8 @@ struct Keep<'a> {
     network: Option<Network>,
     live: Arc<Mutex<Live>>,
     shared: Arc<Shared>,
+    /// How often in a row the edge has crashed, as it was last seen.
+    crashes: u32,
     /// When the machine restarts, and how.
     restart: Option<(u64, Restart)>,
 }
@@ -107,7 +109,7 @@ pub(crate) fn keep(options: &Options) -> io::Result<()> {
         name_and_time(options, &settings, clock, &journal);
         network = Some(Network::new(place, &settings, board.wifi, &live, &journal));
     }
-    let restart = None;
+    let (crashes, restart) = (servers::crashes(place), None);
     let keep = Keep {
         options,
         clock,
@@ -119,6 +121,7 @@ pub(crate) fn keep(options: &Options) -> io::Result<()> {
         network,
         live,
         shared,
+        crashes,
         restart,
     };
     let restart = keep.run(&woken);
@@ -187,8 +190,13 @@ impl Keep<'_> {
                 {
                     self.journal.say(&format!("the crash cannot be noted: {error}"));
                 }
-                if number == self.edge && servers::crashes(&self.options.place) == servers::WORN {
-                    self.shared.worn.store(true, Ordering::Relaxed);
+                if number == self.edge {
+                    let before = self.crashes;
+                    self.crashes = servers::crashes(&self.options.place);
+                    // Not where it ended otherwise, such as for a port that is taken.
+                    if self.crashes == servers::WORN && before < servers::WORN {
+                        self.shared.worn.store(true, Ordering::Relaxed);
+                    }
                 }
             }
             Wake::Child(Word::Said(number, life, _)) if !self.children.lives(number, life) => {}

@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Looks, one each 2 s, after which a driver on the second choice begins anew: a quarter of an hour.
+const LOOKS_ON_FORMER: u32 = 450;
+
 /// What one interface has.
 #[derive(Debug)]
 struct Interface {
@@ -30,10 +33,10 @@ struct Interface {
 pub(crate) struct Network {
     place: Place,
     settings: Settings,
-    /// The radio network to go back to.
+    /// The radio network that the driver joins where the one that is wished fails.
     former: Option<Wifi>,
-    /// Gone back: the passphrase of the one that is wished is wrong.
-    back: bool,
+    /// Looks since that one holds because the wished one was not found.
+    on_former: u32,
     /// Whether the board has a radio.
     wifi: bool,
     live: Arc<Mutex<Live>>,
@@ -53,7 +56,7 @@ impl Network {
             place: place.clone(),
             settings: settings.clone(),
             former: None,
-            back: false,
+            on_former: 0,
             wifi,
             live: Arc::clone(live),
             interfaces: BTreeMap::new(),
@@ -68,6 +71,7 @@ impl Network {
         children: &mut Supervisor<W>,
         journal: &Journal,
     ) {
+        self.look_for_wished(children);
         let found = interfaces(&self.place.at("/sys/class/net"));
         let gone: Vec<_> =
             self.interfaces.keys().filter(|it| !found.contains_key(*it)).cloned().collect();
@@ -108,6 +112,18 @@ impl Network {
         self.begin_radios(children);
     }
 
+    /// A driver that holds the second choice looks for no other: now and then it begins anew.
+    fn look_for_wished<W: From<Word> + Send + 'static>(&mut self, children: &mut Supervisor<W>) {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let holds = live.wifi.as_ref().is_some_and(|(_, it)| *it == Radio::Former { wrong: false });
+        drop(live);
+        self.on_former = if holds { self.on_former + 1 } else { 0 };
+        if self.on_former >= LOOKS_ON_FORMER {
+            self.on_former = 0;
+            self.begin_radios(children);
+        }
+    }
+
     fn begin_radios<W: From<Word> + Send + 'static>(&self, children: &mut Supervisor<W>) {
         for radio in self.interfaces.values().filter_map(|it| it.radio) {
             children.restart(radio);
@@ -134,15 +150,10 @@ impl Network {
         if let Some(dhcp) = interface.dhcp.filter(|_| radio::has_joined(line)) {
             children.restart(dhcp);
         }
-        match radio {
-            Radio::Connected if self.former.is_some() => self.joined(journal),
-            Radio::WrongPassphrase if self.former.is_some() && !self.back => {
-                journal.say("Wi-Fi: a wrong passphrase; back to the former network");
-                self.back = true;
-                self.write(journal);
-                self.begin_radios(children);
-            }
-            _ => {}
+        if radio == Radio::Connected && self.former.is_some() {
+            self.joined(journal);
+            // It has read of the former one, and forgets it by that alone.
+            self.begin_radios(children);
         }
     }
 
@@ -190,15 +201,14 @@ impl Network {
         let state = if self.wifi { Radio::Searching } else { Radio::Off };
         self.live.lock().unwrap_or_else(PoisonError::into_inner).wifi =
             wifi.map(|it| (it.ssid.clone(), state));
-        (self.former, self.back) = (takeover::former(&self.place), false);
+        self.former = takeover::former(&self.place);
         self.write(journal);
     }
 
     /// What the radio's driver reads at its next start.
     fn write(&self, journal: &Journal) {
         let Some(wifi) = &self.settings.wifi else { return };
-        let first = Some(wifi).filter(|_| !self.back);
-        if let Err(error) = radio::configure(&self.place, first, self.former.as_ref()) {
+        if let Err(error) = radio::configure(&self.place, wifi, self.former.as_ref()) {
             journal.say(&format!("Wi-Fi: {error}"));
         }
     }

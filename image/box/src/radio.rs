@@ -51,6 +51,8 @@ impl Radio {
             Self::Former { wrong: self.is_wrong() }
         } else if has_joined(line) {
             Self::Connected
+        } else if line.contains("CTRL-EVENT-SSID-TEMP-DISABLED id=1 ") {
+            self // the second choice is not what the owner is told of
         } else if line.contains("WRONG_KEY")
             || line.contains("pre-shared key may be incorrect")
             || refuses_confirm(line)
@@ -79,24 +81,16 @@ fn refuses_confirm(line: &str) -> bool {
 }
 
 /// Writes what `wpa_supplicant` reads at its start: a network, and the one it is to join where
-/// that fails.
-pub(crate) fn configure(
-    place: &Place,
-    wifi: Option<&Wifi>,
-    former: Option<&Wifi>,
-) -> io::Result<()> {
+/// that fails. It sets a network aside for a while whose passphrase is refused.
+pub(crate) fn configure(place: &Place, wifi: &Wifi, former: Option<&Wifi>) -> io::Result<()> {
     takeover::replace(&place.at(FILE), configuration(wifi, former).as_bytes())
 }
 
-fn configuration(wifi: Option<&Wifi>, former: Option<&Wifi>) -> String {
-    let mut text = String::new();
-    if let Some(country) = wifi.or(former).and_then(|it| it.country.as_ref()) {
-        let _ = writeln!(text, "country={country}");
-    }
-    let first = wifi.map(|it| network(it, "priority=1"));
+fn configuration(wifi: &Wifi, former: Option<&Wifi>) -> String {
+    let country = wifi.country.as_ref().map(|it| format!("country={it}\n"));
     let second = former.map(|it| network(it, &format!("id_str=\"{FORMER}\"")));
-    text.extend(first.into_iter().chain(second));
-    text
+    let parts = country.into_iter().chain([network(wifi, "priority=1")]).chain(second);
+    parts.collect()
 }
 
 fn network(wifi: &Wifi, rank: &str) -> String {
@@ -144,16 +138,15 @@ mod tests {
             passphrase: passphrase.map(Into::into),
             country: Some("DE".into()),
         };
-        let one = |it: Option<&str>| configuration(Some(&wifi(it)), None);
+        let one = |it: Option<&str>| configuration(&wifi(it), None);
         let open = "network={\n\tssid=41227d0a\n\tscan_ssid=1\n\tpriority=1\n\tkey_mgmt=NONE\n}\n";
         assert_eq!(one(None), format!("country=DE\n{open}"));
         assert!(one(Some("it's \"it\"")).contains("\tpsk=\"it's \"it\"\"\n"));
         let key = "0".repeat(64);
         assert!(one(Some(&key)).contains(&format!("\tpsk={key}\n")));
         let former = open.replace("priority=1", "id_str=\"former\"");
-        let both = configuration(Some(&wifi(None)), Some(&wifi(None)));
+        let both = configuration(&wifi(None), Some(&wifi(None)));
         assert_eq!(both, format!("country=DE\n{open}{former}"));
-        assert_eq!(configuration(None, Some(&wifi(None))), format!("country=DE\n{former}"));
     }
 
     #[test]
@@ -164,6 +157,10 @@ mod tests {
             ("wlan0: CTRL-EVENT-DISCONNECTED bssid=x reason=15", Radio::WrongPassphrase),
             ("wlan0: CTRL-EVENT-CONNECTED - Connection to x completed", Radio::Connected),
             ("wlan0: CTRL-EVENT-DISCONNECTED bssid=x reason=3", Radio::Searching),
+            (
+                "wlan0: CTRL-EVENT-SSID-TEMP-DISABLED id=1 ssid=\"x\" reason=WRONG_KEY",
+                Radio::Searching,
+            ),
             (
                 "wlan0: CTRL-EVENT-CONNECTED - Connection to x completed [id=1 id_str=former]",
                 Radio::Former { wrong: false },

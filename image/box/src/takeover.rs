@@ -57,8 +57,8 @@ fn keep(place: &Place, settings: &Settings) -> io::Result<()> {
 /// Who changes the settings, one at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// Keeps another radio network. The one before is the second choice until this one was joined, so
-/// the last one that is known to be right.
+/// Keeps another radio network. The one before is the second choice until this one was joined, and
+/// stays it through further mistakes.
 pub(crate) fn change_wifi(place: &Place, wifi: Wifi) -> io::Result<()> {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut settings = kept(place);
@@ -111,11 +111,11 @@ fn settle(place: &Place, journal: &Journal) -> io::Result<Settings> {
         return Ok(settings);
     }
     journal.say(&format!("nightjar.toml is taken over, {} mistakes", mistakes.len()));
-    // The passphrase is safe on data before it leaves the file, and the file is done with last.
-    keep(place, &settings)?;
     if settings.wifi != before.wifi {
         remove(&place.at(FORMER))?;
     }
+    // The passphrase is safe on data before it leaves the file, and the file is done with last.
+    keep(place, &settings)?;
     let blank = settings::blanked(&text);
     let lines = mistakes.iter().map(|it| format!("{it}\n"));
     let errors: String = lines.collect();

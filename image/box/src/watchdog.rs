@@ -24,8 +24,9 @@ const KEEPER_MS: u64 = 10_000;
 const ENDING_MS: u64 = 60_000;
 /// A run as long as this ends itself even where that cannot be noted: not above three in an hour.
 const UNNOTED_S: u64 = 1_200;
-/// An answer may take so long.
+/// An answer may take so long; both together less than the watchdog's patience.
 const WITHIN: Duration = Duration::from_secs(2);
+const PAGE_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the keeper's thread and the watch tell one another.
 #[derive(Debug, Default)]
@@ -108,7 +109,7 @@ impl Watch {
     /// Whether nightjar-signal answers.
     fn ask_page(&self, listener: &mut Listener) -> bool {
         let started_ms = self.shared.signal_ms.load(Ordering::Relaxed);
-        let answered = status::get(self.page, "/healthz", WITHIN * self.slowness).is_ok();
+        let answered = status::get(self.page, "/healthz", PAGE_WITHIN * self.slowness).is_ok();
         let now = self.clock.now_ms();
         listener.asked(now, started_ms, answered);
         if let Some(silent_ms) = listener.silent(now) {

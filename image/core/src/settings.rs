@@ -116,7 +116,8 @@ fn is_country(text: &str) -> bool {
 
 fn is_hostname(text: &str) -> bool {
     let inner = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-';
-    (1..=63).contains(&text.len())
+    // Where it is taken, a number is added: a label has 63 at most.
+    (1..=60).contains(&text.len())
         && text.bytes().all(inner)
         && !text.starts_with('-')
         && !text.ends_with('-')
@@ -193,7 +194,7 @@ pub fn read(text: &str) -> (Settings, Vec<Mistake>) {
     let mut settings = Settings::default();
     let mut top = Section { table: root.get_ref(), name: "", mistakes: &mut mistakes };
     top.know(&["hostname", "name", "timezone", "wifi", "signal", "time", "camera"]);
-    let hostname = "1 to 63 small letters, digits and -, such as nightjar";
+    let hostname = "1 to 60 small letters, digits and -, such as nightjar";
     if let Some(it) = top.text("hostname", hostname, is_hostname) {
         settings.hostname = it;
     }

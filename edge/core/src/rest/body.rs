@@ -147,7 +147,7 @@ pub struct Camera<'a> {
     pub fps: f32,
     /// When the last one came.
     pub last_frame_ms: Option<u64>,
-    /// How often the detector has looked since the start; of a first picture always.
+    /// How often the detector has looked since the camera's eye began; of a first picture always.
     pub inferences: u64,
 }
 

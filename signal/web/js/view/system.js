@@ -123,11 +123,11 @@ export class System {
     if (device.connected && !document.hidden && !this.#sending) {
       const state = await device.json(ROUTE).catch((error) => {
         if (device === this.#device && error.status === 404) this.#none = true;
-        return this.#state;
+        return null;
       });
       if (device !== this.#device) return;
-      if (!this.#sending) this.#state = this.#none ? null : state;
-      if (this.#state && this.#trouble) this.#judge(this.#state.update);
+      if (!this.#sending) this.#state = this.#none ? null : (state ?? this.#state);
+      if (state && this.#trouble) this.#judge(state.update);
       this.#draw();
     }
     if (this.#none) return;
