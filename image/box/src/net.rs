@@ -35,6 +35,8 @@ pub(crate) struct Network {
     settings: Settings,
     /// The radio network that the driver joins where the one that is wished fails.
     former: Option<Wifi>,
+    /// It comes first, as the passphrase of the wished one was refused.
+    back: bool,
     /// Looks since that one holds because the wished one was not found.
     on_former: u32,
     /// Whether the board has a radio.
@@ -56,6 +58,7 @@ impl Network {
             place: place.clone(),
             settings: settings.clone(),
             former: None,
+            back: false,
             on_former: 0,
             wifi,
             live: Arc::clone(live),
@@ -154,6 +157,11 @@ impl Network {
             self.joined(journal);
             // It has read of the former one, and forgets it by that alone.
             self.begin_radios(children);
+        } else if radio == Radio::WrongPassphrase && self.former.is_some() && !self.back {
+            journal.say("Wi-Fi: a wrong passphrase; the former network comes first");
+            self.back = true;
+            self.write(journal);
+            self.begin_radios(children);
         }
     }
 
@@ -201,14 +209,14 @@ impl Network {
         let state = if self.wifi { Radio::Searching } else { Radio::Off };
         self.live.lock().unwrap_or_else(PoisonError::into_inner).wifi =
             wifi.map(|it| (it.ssid.clone(), state));
-        self.former = takeover::former(&self.place);
+        (self.former, self.back) = (takeover::former(&self.place), false);
         self.write(journal);
     }
 
     /// What the radio's driver reads at its next start.
     fn write(&self, journal: &Journal) {
         let Some(wifi) = &self.settings.wifi else { return };
-        if let Err(error) = radio::configure(&self.place, wifi, self.former.as_ref()) {
+        if let Err(error) = radio::configure(&self.place, wifi, self.former.as_ref(), self.back) {
             journal.say(&format!("Wi-Fi: {error}"));
         }
     }

@@ -81,14 +81,22 @@ fn refuses_confirm(line: &str) -> bool {
 }
 
 /// Writes what `wpa_supplicant` reads at its start: a network, and the one it is to join where
-/// that fails. It sets a network aside for a while whose passphrase is refused.
-pub(crate) fn configure(place: &Place, wifi: &Wifi, former: Option<&Wifi>) -> io::Result<()> {
-    takeover::replace(&place.at(FILE), configuration(wifi, former).as_bytes())
+/// that fails. `back`: the latter comes first. Both stay, for it sets a network aside for a while
+/// whose passphrase is refused, but not where WPA3 refuses it.
+pub(crate) fn configure(
+    place: &Place,
+    wifi: &Wifi,
+    former: Option<&Wifi>,
+    back: bool,
+) -> io::Result<()> {
+    takeover::replace(&place.at(FILE), configuration(wifi, former, back).as_bytes())
 }
 
-fn configuration(wifi: &Wifi, former: Option<&Wifi>) -> String {
+fn configuration(wifi: &Wifi, former: Option<&Wifi>, back: bool) -> String {
     let country = wifi.country.as_ref().map(|it| format!("country={it}\n"));
-    let second = former.map(|it| network(it, &format!("id_str=\"{FORMER}\"")));
+    let rank = if back { 2 } else { 0 };
+    let rank = format!("priority={rank}\n\tid_str=\"{FORMER}\"");
+    let second = former.map(|it| network(it, &rank));
     let parts = country.into_iter().chain([network(wifi, "priority=1")]).chain(second);
     parts.collect()
 }
@@ -138,15 +146,18 @@ mod tests {
             passphrase: passphrase.map(Into::into),
             country: Some("DE".into()),
         };
-        let one = |it: Option<&str>| configuration(&wifi(it), None);
+        let one = |it: Option<&str>| configuration(&wifi(it), None, false);
         let open = "network={\n\tssid=41227d0a\n\tscan_ssid=1\n\tpriority=1\n\tkey_mgmt=NONE\n}\n";
         assert_eq!(one(None), format!("country=DE\n{open}"));
         assert!(one(Some("it's \"it\"")).contains("\tpsk=\"it's \"it\"\"\n"));
         let key = "0".repeat(64);
         assert!(one(Some(&key)).contains(&format!("\tpsk={key}\n")));
-        let former = open.replace("priority=1", "id_str=\"former\"");
-        let both = configuration(&wifi(None), Some(&wifi(None)));
-        assert_eq!(both, format!("country=DE\n{open}{former}"));
+        for (back, rank) in [(false, 0), (true, 2)] {
+            let former =
+                open.replace("priority=1", &format!("priority={rank}\n\tid_str=\"former\""));
+            let both = configuration(&wifi(None), Some(&wifi(None)), back);
+            assert_eq!(both, format!("country=DE\n{open}{former}"));
+        }
     }
 
     #[test]
