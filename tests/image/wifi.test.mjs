@@ -95,7 +95,7 @@ test('a card on a radio', { timeout: 1_200_000, skip: !FULL }, async (t) => {
     const toml = await ask('cat /boot/nightjar.toml');
     assert.match(toml, /ssid = "Home"/);
     assert.ok(!toml.includes(HOME.passphrase), toml);
-    assert.equal(await ask('ls /boot'), 'autoboot.txt\nnightjar.toml\n');
+    assert.equal(await ask('ls /boot'), 'README.txt\nautoboot.txt\nnightjar.toml\n');
     const files = `for it in $(grep -rlF '${HOME.passphrase}' /boot /data /run /var /tmp /etc/nightjar); do stat -c '%a %U %n' $it; done; echo`;
     assert.equal(await ask(files), '600 root /data/box/nightjar.toml\n600 root /run/nightjar/wpa.conf\n\n');
     // In brackets the pattern does not find itself.
