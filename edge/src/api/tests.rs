@@ -374,7 +374,7 @@ fn the_box_tells_how_it_fares() {
         r#""model":null"#,
         r#""clock_set":true"#,
         r#""store":{"events":1,"bytes":"#,
-        r#""quarantined":0}"#,
+        r#""quarantined":0,"commits":"#,
         r#""cameras":[{"name":"Hof","#,
     ] {
         assert!(text(&status).contains(part), "{part} in {}", text(&status));
