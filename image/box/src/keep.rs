@@ -318,7 +318,7 @@ fn answer(
         wish: Box::new(move |wish| {
             let _ = wakes.lock().unwrap_or_else(PoisonError::into_inner).send(Wake::Wish(wish));
         }),
-        before_update: Box::new(move || {
+        update_taken: Box::new(move || {
             let flow = if frames.load(Ordering::Relaxed) { "yes\n" } else { "no\n" };
             let path = place.at("/data/box/frames");
             if fs::read_to_string(&path).is_ok_and(|it| it == flow) {

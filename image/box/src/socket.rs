@@ -52,7 +52,7 @@ pub(crate) struct Desk {
     /// Hears what is to be done.
     pub(crate) wish: Box<dyn Fn(Wish) + Send + Sync>,
     /// Hears that an update is taken, for its trial to be judged by.
-    pub(crate) before_update: Box<dyn Fn() + Send + Sync>,
+    pub(crate) update_taken: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Deserialize)]
@@ -210,7 +210,7 @@ impl Desk {
         let mut progress = |percent| {
             let _ = say(stream, &json(&Percent { percent }));
         };
-        match self.updater.begin(from, bytes, &*self.before_update, &mut progress) {
+        match self.updater.begin(from, bytes, &*self.update_taken, &mut progress) {
             Ok(version) => {
                 // Staged: it goes on whether or not that is still heard.
                 let said =
@@ -295,7 +295,7 @@ mod tests {
                 updater: Arc::new(Updater::start(0, &root)),
                 live: Arc::clone(&live),
                 wish: std::boxed::Box::new(move |wish| sender.send(wish).unwrap()),
-                before_update: std::boxed::Box::new(|| panic!("no update is taken here")),
+                update_taken: std::boxed::Box::new(|| panic!("no update is taken here")),
             };
             serve(desk, None).unwrap();
             Self(root, wishes, live)

@@ -4,11 +4,12 @@
 #![expect(clippy::disallowed_methods, reason = "the outside measures real time")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod socket;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -67,11 +68,7 @@ impl Kept {
     }
 
     fn ask(&self, line: &str) -> Option<String> {
-        let mut stream = UnixStream::connect(self.root.join("run/nightjar/box.sock")).ok()?;
-        writeln!(stream, "{line}").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer)
+        socket::ask(&self.root, line)
     }
 
     fn text(&self, path: &str) -> String {

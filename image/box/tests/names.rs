@@ -4,13 +4,14 @@
 #![expect(clippy::disallowed_methods, reason = "the outside measures real time")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod socket;
+
 use rustix::fd::AsFd;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -83,11 +84,7 @@ fn system() -> PathBuf {
 }
 
 fn state(root: &Path) -> Option<String> {
-    let mut stream = UnixStream::connect(root.join("run/nightjar/box.sock")).ok()?;
-    stream.write_all(b"{\"do\":\"state\"}\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    Some(answer)
+    socket::ask(root, r#"{"do":"state"}"#)
 }
 
 /// An answer that tells addresses of hosts nobody asked for, each by a name of its own.

@@ -5,10 +5,11 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 #![expect(clippy::print_stderr, reason = "what is left out is said")]
 
+mod socket;
+
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -64,11 +65,7 @@ impl Kept {
     }
 
     fn ask(&self, line: &str) -> Option<String> {
-        let mut stream = UnixStream::connect(self.root.join("run/nightjar/box.sock")).ok()?;
-        writeln!(stream, "{line}").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer)
+        socket::ask(&self.root, line)
     }
 
     fn text(&self, path: &str) -> String {
